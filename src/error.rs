@@ -199,3 +199,27 @@ impl From<arrow::error::ArrowError> for Error {
         }
     }
 }
+
+impl From<datafusion::error::DataFusionError> for Error {
+    fn from(error: datafusion::error::DataFusionError) -> Self {
+        use datafusion::error::DataFusionError;
+        match error {
+            DataFusionError::External(cause) => match cause.downcast::<Self>() {
+                Ok(ours) => *ours,
+                Err(cause) => Self::data(cause.to_string()),
+            },
+            DataFusionError::ArrowError(cause, _) => Self::from(*cause),
+            DataFusionError::Context(_, cause) | DataFusionError::Diagnostic(_, cause) => Self::from(*cause),
+            DataFusionError::Shared(cause) => Self::data(cause.strip_backtrace()),
+            DataFusionError::Collection(mut causes) if !causes.is_empty() => Self::from(causes.swap_remove(0)),
+            DataFusionError::ResourcesExhausted(message) => Self::exhausted(message),
+            DataFusionError::Execution(message) => Self::data(message),
+            DataFusionError::NotImplemented(message) => Self::not_yet(message),
+            error @ (DataFusionError::Plan(_)
+            | DataFusionError::SQL(..)
+            | DataFusionError::SchemaError(..)
+            | DataFusionError::Configuration(_)) => Self::invalid(error.strip_backtrace()),
+            other => Self::internal(other.strip_backtrace()),
+        }
+    }
+}

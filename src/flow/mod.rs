@@ -1,5 +1,20 @@
 //! What travels through a job, and what a step is.
+//!
+//! A [`ChangeBatch`] goes through stateless [`Step`]s, strung together as a [`Fragment`], and through [`Operator`]s
+//! that keep state. Neither does I/O or reads a clock: both get what they need with the [`EpochContext`].
 
 mod change_batch;
+mod exchange;
+mod filter;
+mod fragment;
+mod operator;
+mod plan_step;
+mod project;
 
 pub use change_batch::ChangeBatch;
+pub use exchange::Exchange;
+pub use filter::Filter;
+pub use fragment::{Fragment, Step, Tally};
+pub use operator::{EpochContext, Operator, StateDelta};
+pub use plan_step::{PlanStep, Slot};
+pub use project::Project;

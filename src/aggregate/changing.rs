@@ -1,0 +1,138 @@
+//! [`ChangingAggregate`]: every epoch's changes of the groups it touched, as a changelog.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int8Array, RecordBatch};
+
+use super::keyed_states::KeyedStates;
+use super::spec::AggregateSpec;
+use super::window_aggregate::window_slices;
+use crate::error::Result;
+use crate::flow::{ChangeBatch, EpochContext, Operator, StateDelta};
+use crate::time::Watermark;
+
+/// Merges partial states by key and emits, once per epoch, the old and the new row of each group that changed.
+///
+/// The cost of an epoch is that of the groups it touches, whatever the number of groups in state.
+pub struct ChangingAggregate {
+    name: String,
+    spec: Arc<AggregateSpec>,
+    /// By window start; `i64::MIN` where there is no window.
+    windows: BTreeMap<i64, KeyedStates>,
+    /// The partial states of the running epoch, by window.
+    arrived: BTreeMap<i64, Vec<RecordBatch>>,
+    watermark: Watermark,
+    /// Whether this instance answers for an empty input: `SELECT count(*)` of nothing is one row.
+    answers_empty_input: bool,
+    recorded: Option<Vec<StateDelta>>,
+}
+
+impl ChangingAggregate {
+    /// Creates the operator; `first_shard` says whether it is the one that answers for an empty input, `record`
+    /// whether deltas will be asked for.
+    pub fn try_new(name: String, spec: Arc<AggregateSpec>, first_shard: bool, record: bool) -> Self {
+        Self {
+            name,
+            windows: BTreeMap::new(),
+            arrived: BTreeMap::new(),
+            watermark: Watermark::NONE,
+            answers_empty_input: first_shard && spec.keys.is_empty() && spec.window.is_none(),
+            recorded: record.then(Vec::new),
+            spec,
+        }
+    }
+
+    fn take_in(&mut self, states: &RecordBatch) {
+        if self.spec.window.is_none() {
+            self.arrived.entry(i64::MIN).or_default().push(states.clone());
+            return;
+        }
+        for (start, rows) in window_slices(states) {
+            self.arrived.entry(start).or_default().push(rows);
+        }
+    }
+
+    /// Merges what arrived, and returns what it changed.
+    fn settle(&mut self) -> Result<Vec<ChangeBatch>> {
+        let mut changes = vec![];
+        for (start, batches) in std::mem::take(&mut self.arrived) {
+            let states = match self.windows.entry(start) {
+                std::collections::btree_map::Entry::Occupied(states) => states.into_mut(),
+                std::collections::btree_map::Entry::Vacant(place) => {
+                    place.insert(KeyedStates::try_new(Arc::clone(&self.spec))?)
+                }
+            };
+            let (keys, values, weights) = states.merge(&batches)?.into_rows()?;
+            self.answers_empty_input = false;
+            if !weights.is_empty() {
+                changes.push(self.changelog(start, &keys, values, weights)?);
+            }
+        }
+        Ok(changes)
+    }
+
+    fn changelog(&self, start: i64, keys: &[ArrayRef], values: Vec<ArrayRef>, weights: Vec<i8>) -> Result<ChangeBatch> {
+        let window_start = self.spec.window.is_some().then_some(start);
+        let rows = self.spec.result(window_start, keys, values, weights.len())?;
+        let only_inserts = weights.iter().all(|&weight| weight > 0);
+        ChangeBatch::try_new(rows, (!only_inserts).then(|| Int8Array::from(weights)))
+    }
+
+    fn drop_closed(&mut self) {
+        if let Some(key) = &self.spec.window {
+            let (window, watermark) = (key.window, self.watermark);
+            self.windows.retain(|&start, _| !watermark.has_reached(window.closes_at(start)));
+        }
+    }
+}
+
+impl Operator for ChangingAggregate {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn apply(&mut self, _port: usize, change: &ChangeBatch, _epoch: &EpochContext) -> Result<Vec<ChangeBatch>> {
+        if change.num_rows() > 0 {
+            self.take_in(change.rows());
+            if let Some(recorded) = &mut self.recorded {
+                recorded.push(StateDelta { rows: change.rows().clone(), watermark: self.watermark });
+            }
+        }
+        Ok(vec![])
+    }
+
+    fn advance(&mut self, watermark: Watermark, _epoch: &EpochContext) -> Result<Vec<ChangeBatch>> {
+        let mut changes = self.settle()?;
+        self.watermark.advance_to(watermark);
+        self.drop_closed();
+        if self.answers_empty_input && self.watermark == Watermark::END {
+            self.answers_empty_input = false;
+            changes.push(ChangeBatch::inserts(self.spec.result_of_nothing()?));
+        }
+        Ok(changes)
+    }
+
+    fn take_delta(&mut self) -> Result<Vec<StateDelta>> {
+        let Some(recorded) = &mut self.recorded else { return Ok(vec![]) };
+        let mut deltas = std::mem::take(recorded);
+        let nothing = RecordBatch::new_empty(self.spec.state_schema()?);
+        deltas.push(StateDelta { rows: nothing, watermark: self.watermark });
+        Ok(deltas)
+    }
+
+    fn restore(&mut self, delta: &StateDelta) -> Result<()> {
+        if delta.rows.num_rows() > 0 {
+            self.take_in(&delta.rows);
+            // What these states changed was emitted before the snapshot.
+            self.settle()?;
+        }
+        self.watermark.advance_to(delta.watermark);
+        self.drop_closed();
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        self.windows.values().map(KeyedStates::bytes).sum()
+    }
+}

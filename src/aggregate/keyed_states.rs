@@ -1,0 +1,274 @@
+//! [`KeyedStates`]: the accumulator states of all groups as columns, of which an epoch touches only its own.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute::kernels::cmp::distinct;
+use arrow::compute::{concat, interleave, or, take};
+use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+
+use super::spec::{AggregateSpec, Groups};
+use crate::error::Result;
+
+/// Where a group's newest state is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    chunk: u32,
+    row: u32,
+}
+
+const NOWHERE: Place = Place { chunk: u32::MAX, row: u32::MAX };
+
+/// The states that one epoch wrote, or several merged.
+struct Chunk {
+    states: Vec<ArrayRef>,
+    /// The group of each row; a row is dead once its group's newest state is elsewhere.
+    groups: Vec<u32>,
+}
+
+/// What an epoch changed: for each touched group the values before, if it had any, and after.
+pub(super) struct Changes {
+    /// The keys of the touched groups.
+    pub(super) keys: Vec<ArrayRef>,
+    /// The values of the functions before, one row for each entry of `had`.
+    pub(super) old: Vec<ArrayRef>,
+    /// For each row of `old` which touched group it belongs to.
+    pub(super) had: Vec<u32>,
+    /// The values of the functions now, one row for each touched group.
+    pub(super) new: Vec<ArrayRef>,
+    /// The number of touched groups.
+    pub(super) touched: usize,
+}
+
+/// The states of all groups of one window, or of all rows where there is no window.
+///
+/// Chunks of states are immutable and appended; small ones are merged into larger ones (as a log-structured merge tree
+/// does), so that an epoch of one row costs no more than a logarithm of the number of groups.
+pub(super) struct KeyedStates {
+    spec: Arc<AggregateSpec>,
+    state_widths: Vec<usize>,
+    groups: Groups,
+    places: Vec<Place>,
+    chunks: Vec<Chunk>,
+    /// For each group its ordinal among the groups that the current epoch touched.
+    touched_as: Vec<u32>,
+}
+
+impl KeyedStates {
+    /// Creates an empty store.
+    pub(super) fn try_new(spec: Arc<AggregateSpec>) -> Result<Self> {
+        Ok(Self {
+            state_widths: spec.state_widths()?,
+            groups: spec.groups()?,
+            places: vec![],
+            chunks: vec![],
+            touched_as: vec![],
+            spec,
+        })
+    }
+
+    /// Returns the number of groups.
+    pub(super) fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Returns about how many bytes the states take.
+    pub(super) fn bytes(&self) -> usize {
+        let arrays = self.chunks.iter().flat_map(|chunk| &chunk.states);
+        self.groups.bytes()
+            + arrays.map(|array| array.get_array_memory_size()).sum::<usize>()
+            + self.places.capacity() * 12
+    }
+
+    /// Merges an epoch's partial states, and says what they changed.
+    pub(super) fn merge(&mut self, epoch: &[RecordBatch]) -> Result<Changes> {
+        let mut touched: Vec<u32> = vec![];
+        let mut first_seen: Vec<(usize, usize)> = vec![];
+        let mut locals: Vec<Vec<usize>> = Vec::with_capacity(epoch.len());
+        let key_columns = self.spec.state_keys();
+        let mut groups = vec![];
+        for (ordinal, batch) in epoch.iter().enumerate() {
+            let keys: Vec<ArrayRef> = key_columns.iter().map(|&key| Arc::clone(batch.column(key))).collect();
+            self.groups.intern(&keys, batch.num_rows(), &mut groups)?;
+            self.places.resize(self.groups.len(), NOWHERE);
+            self.touched_as.resize(self.groups.len(), u32::MAX);
+            let mut local = Vec::with_capacity(groups.len());
+            for (row, &group) in groups.iter().enumerate() {
+                if self.touched_as[group] == u32::MAX {
+                    self.touched_as[group] = u32::try_from(touched.len()).unwrap_or(u32::MAX);
+                    touched.push(u32::try_from(group).unwrap_or(u32::MAX));
+                    first_seen.push((ordinal, row));
+                }
+                local.push(self.touched_as[group] as usize);
+            }
+            locals.push(local);
+        }
+        for &group in &touched {
+            self.touched_as[group as usize] = u32::MAX;
+        }
+        let keys = gather(epoch, &key_columns, &first_seen)?;
+        self.apply(epoch, &locals, touched, keys)
+    }
+
+    fn apply(
+        &mut self,
+        epoch: &[RecordBatch],
+        locals: &[Vec<usize>],
+        touched: Vec<u32>,
+        keys: Vec<ArrayRef>,
+    ) -> Result<Changes> {
+        let total = touched.len();
+        let places = touched.iter().enumerate().map(|(local, &group)| (local, self.places[group as usize]));
+        let (had, prior_places): (Vec<usize>, Vec<Place>) = places.filter(|(_, place)| *place != NOWHERE).unzip();
+        let prior = self.states_at(&prior_places)?;
+
+        let mut sums = self.spec.accumulators()?;
+        self.merge_into(&mut sums, &prior, &had, total)?;
+        for (batch, local) in epoch.iter().zip(locals) {
+            self.merge_into(&mut sums, &batch.columns()[self.spec.first_state()..], local, total)?;
+        }
+        let mut states = vec![];
+        for sum in &mut sums {
+            states.extend(sum.state(EmitTo::All)?);
+        }
+        let new = self.values(&states, total)?;
+        let old = self.values(&prior, had.len())?;
+        self.append(states, touched)?;
+        let had = had.into_iter().map(|local| u32::try_from(local).unwrap_or(u32::MAX)).collect();
+        Ok(Changes { keys, old, had, new, touched: total })
+    }
+
+    fn merge_into(
+        &self,
+        sums: &mut [Box<dyn GroupsAccumulator>],
+        states: &[ArrayRef],
+        groups: &[usize],
+        total: usize,
+    ) -> Result<()> {
+        let mut column = 0;
+        for (sum, width) in sums.iter_mut().zip(&self.state_widths) {
+            sum.merge_batch(&states[column..column + width], groups, total)?;
+            column += width;
+        }
+        Ok(())
+    }
+
+    /// Returns the values of the functions for states, one group a row.
+    fn values(&self, states: &[ArrayRef], rows: usize) -> Result<Vec<ArrayRef>> {
+        let mut sums = self.spec.accumulators()?;
+        let each: Vec<usize> = (0..rows).collect();
+        self.merge_into(&mut sums, states, &each, rows)?;
+        sums.iter_mut().map(|sum| Ok(sum.evaluate(EmitTo::All)?)).collect()
+    }
+
+    /// Gathers the states at `places`; without any, empty columns.
+    fn states_at(&self, places: &[Place]) -> Result<Vec<ArrayRef>> {
+        let Some(first) = self.chunks.first() else {
+            let nothing = RecordBatch::new_empty(self.spec.state_schema()?);
+            return Ok(nothing.columns()[self.spec.first_state()..].to_vec());
+        };
+        let rows: Vec<(usize, usize)> = places.iter().map(|place| (place.chunk as usize, place.row as usize)).collect();
+        (0..first.states.len())
+            .map(|column| {
+                let arrays: Vec<&dyn arrow::array::Array> =
+                    self.chunks.iter().map(|chunk| chunk.states[column].as_ref()).collect();
+                Ok(interleave(&arrays, &rows)?)
+            })
+            .collect()
+    }
+
+    fn append(&mut self, states: Vec<ArrayRef>, groups: Vec<u32>) -> Result<()> {
+        let chunk = u32::try_from(self.chunks.len()).unwrap_or(u32::MAX);
+        for (row, &group) in (0u32..).zip(&groups) {
+            self.places[group as usize] = Place { chunk, row };
+        }
+        self.chunks.push(Chunk { states, groups });
+        while let [.., larger, smaller] = self.chunks.as_slice() {
+            if larger.groups.len() > 2 * smaller.groups.len() {
+                break;
+            }
+            self.merge_last(2)?;
+        }
+        let rows: usize = self.chunks.iter().map(|chunk| chunk.groups.len()).sum();
+        if rows > 2 * self.len() + 4_096 {
+            self.merge_last(self.chunks.len())?;
+        }
+        Ok(())
+    }
+
+    /// Makes the last `count` chunks one, without their dead rows.
+    fn merge_last(&mut self, count: usize) -> Result<()> {
+        let first = self.chunks.len() - count;
+        let mut places = vec![];
+        let mut groups = vec![];
+        for (chunk, part) in (0u32..).zip(&self.chunks).skip(first) {
+            for (row, &group) in (0u32..).zip(&part.groups) {
+                let place = Place { chunk, row };
+                if self.places[group as usize] == place {
+                    places.push(place);
+                    groups.push(group);
+                }
+            }
+        }
+        let states = self.states_at(&places)?;
+        self.chunks.truncate(first);
+        let chunk = u32::try_from(first).unwrap_or(u32::MAX);
+        for (row, &group) in (0u32..).zip(&groups) {
+            self.places[group as usize] = Place { chunk, row };
+        }
+        self.chunks.push(Chunk { states, groups });
+        Ok(())
+    }
+}
+
+fn gather(epoch: &[RecordBatch], columns: &[usize], rows: &[(usize, usize)]) -> Result<Vec<ArrayRef>> {
+    columns
+        .iter()
+        .map(|&column| {
+            let arrays: Vec<&dyn arrow::array::Array> =
+                epoch.iter().map(|batch| batch.column(column).as_ref()).collect();
+            Ok(interleave(&arrays, rows)?)
+        })
+        .collect()
+}
+
+impl Changes {
+    /// Returns the keys, values and weights of what really changed: for each group the old row, then the new one.
+    pub(super) fn into_rows(self) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>, Vec<i8>)> {
+        let had = UInt32Array::from(self.had);
+        let mut changed: Option<BooleanArray> = None;
+        for (old, new) in self.old.iter().zip(&self.new) {
+            let differs = distinct(old, &take(new, &had, None)?)?;
+            changed = Some(match changed {
+                Some(changed) => or(&changed, &differs)?,
+                None => differs,
+            });
+        }
+        let old_rows = had.len();
+        let mut old_of = vec![None; self.touched];
+        for (row, &local) in had.values().iter().enumerate() {
+            old_of[local as usize] = Some(row);
+        }
+        let (mut key_rows, mut value_rows, mut weights) = (vec![], vec![], vec![]);
+        for (local, old) in (0u32..).zip(&old_of) {
+            if let Some(old) = old {
+                if !changed.as_ref().is_some_and(|changed| changed.value(*old)) {
+                    continue;
+                }
+                key_rows.push(local);
+                value_rows.push(u32::try_from(*old).unwrap_or(u32::MAX));
+                weights.push(-1);
+            }
+            key_rows.push(local);
+            value_rows.push(u32::try_from(old_rows).unwrap_or(u32::MAX) + local);
+            weights.push(1);
+        }
+        let (key_rows, value_rows) = (UInt32Array::from(key_rows), UInt32Array::from(value_rows));
+        let keys = self.keys.iter().map(|key| Ok(take(key, &key_rows, None)?)).collect::<Result<_>>()?;
+        let values = self.old.iter().zip(&self.new).map(|(old, new)| {
+            let both = concat(&[old.as_ref(), new.as_ref()])?;
+            Ok(take(&both, &value_rows, None)?)
+        });
+        Ok((keys, values.collect::<Result<_>>()?, weights))
+    }
+}

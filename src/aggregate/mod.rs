@@ -1,0 +1,17 @@
+//! Aggregates: partial states on the source threads, merged into windows and running totals by key.
+//!
+//! An aggregation has two halves. [`PartialAggregate`] is a stateless step: it turns the rows of one batch into one
+//! row of accumulator states for each group. [`FinalAggregate`] (one answer when a window closes or the input ends)
+//! and [`ChangingAggregate`] (every change of every group) merge such states; the same states, kept as they come, are
+//! the incremental snapshot.
+
+mod changing;
+mod keyed_states;
+mod partial;
+mod spec;
+mod window_aggregate;
+
+pub use changing::ChangingAggregate;
+pub use partial::PartialAggregate;
+pub use spec::{AggregateSpec, GroupColumn, WindowKey};
+pub use window_aggregate::FinalAggregate;

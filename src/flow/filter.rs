@@ -1,0 +1,43 @@
+//! [`Filter`]: keeps the rows for which a condition is true.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, BooleanArray};
+use arrow::compute::prep_null_mask_filter;
+use datafusion::physical_expr::PhysicalExpr;
+
+use crate::error::{Error, Result};
+use crate::flow::{ChangeBatch, Step, Tally};
+
+/// Keeps the rows for which a condition is true; a NULL condition counts as false.
+#[derive(Debug)]
+pub struct Filter {
+    condition: Arc<dyn PhysicalExpr>,
+}
+
+impl Filter {
+    /// Creates the filter.
+    pub fn new(condition: Arc<dyn PhysicalExpr>) -> Self {
+        Self { condition }
+    }
+}
+
+impl Step for Filter {
+    fn describe(&self) -> String {
+        format!("filter {}", self.condition)
+    }
+
+    fn run(&mut self, batch: ChangeBatch, tally: &mut Tally) -> Result<ChangeBatch> {
+        let mask = self.condition.evaluate(batch.rows())?.into_array(batch.num_rows())?;
+        let Some(mask) = mask.as_boolean_opt() else {
+            return Err(Error::internal(format!("condition {} is not a boolean", self.condition)));
+        };
+        let mask: BooleanArray = if mask.null_count() > 0 { prep_null_mask_filter(mask) } else { mask.clone() };
+        let kept = mask.true_count();
+        if kept == mask.len() {
+            return Ok(batch);
+        }
+        tally.filtered += (mask.len() - kept) as u64;
+        batch.filter(&mask)
+    }
+}

@@ -1,0 +1,75 @@
+//! [`Fragment`]: stateless steps strung together.
+
+use crate::error::Result;
+use crate::flow::ChangeBatch;
+
+/// What became of the rows that did not go on, for the conservation of every record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Rows that a condition kept out.
+    pub filtered: u64,
+    /// Rows that came after their window had closed.
+    pub late: u64,
+    /// Rows that went into an aggregate's state.
+    pub merged: u64,
+    /// Rows that a step made out of one (`UNNEST`), less the rows it made them of; negative where rows vanish.
+    pub expanded: i64,
+}
+
+impl Tally {
+    /// Adds the counts of `other`.
+    pub fn add(&mut self, other: Self) {
+        self.filtered += other.filtered;
+        self.late += other.late;
+        self.merged += other.merged;
+        self.expanded += other.expanded;
+    }
+}
+
+/// A stateless transformation of batches.
+pub trait Step: Send {
+    /// Returns what `EXPLAIN` shows.
+    fn describe(&self) -> String;
+
+    /// Transforms one batch.
+    ///
+    /// A step whose result for a row depends on other rows of the batch must come last (partial aggregation).
+    fn run(&mut self, batch: ChangeBatch, tally: &mut Tally) -> Result<ChangeBatch>;
+}
+
+/// Steps that run one after the other on each batch.
+#[derive(Default)]
+pub struct Fragment {
+    steps: Vec<Box<dyn Step>>,
+}
+
+impl std::fmt::Debug for Fragment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.steps.iter().map(|step| step.describe())).finish()
+    }
+}
+
+impl Fragment {
+    /// Creates a fragment of `steps`.
+    pub fn new(steps: Vec<Box<dyn Step>>) -> Self {
+        Self { steps }
+    }
+
+    /// Adds a step at the end.
+    pub fn push(&mut self, step: Box<dyn Step>) {
+        self.steps.push(step);
+    }
+
+    /// Runs all steps on one batch; what is left of it may be empty.
+    pub fn run(&mut self, mut batch: ChangeBatch, tally: &mut Tally) -> Result<ChangeBatch> {
+        for step in &mut self.steps {
+            batch = step.run(batch, tally)?;
+        }
+        Ok(batch)
+    }
+
+    /// Returns a line for each step.
+    pub fn describe(&self) -> Vec<String> {
+        self.steps.iter().map(|step| step.describe()).collect()
+    }
+}
