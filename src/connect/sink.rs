@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::flow::ChangeBatch;
+use crate::time::Watermark;
 
 /// What a sink has taken so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -16,6 +17,11 @@ pub struct Written {
 pub trait Sink: Send {
     /// Takes the changes of one epoch, in order. They may stay in a buffer until [`flush`](Sink::flush).
     fn write(&mut self, changes: &ChangeBatch) -> Result<()>;
+
+    /// Learns how far event time has come after the changes written so far; for sinks that other jobs read.
+    fn advance(&mut self, _watermark: Watermark) -> Result<()> {
+        Ok(())
+    }
 
     /// Hands everything taken so far to the outside; called at the end of each epoch that wrote something.
     fn flush(&mut self) -> Result<()>;

@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 
 use crate::error::Result;
+use crate::time::Watermark;
 
 /// Where a partition resumes: the place of the next record.
 ///
@@ -36,6 +37,8 @@ pub struct Chunk {
     pub end: Position,
     /// The records.
     pub payload: Payload,
+    /// The watermark that an upstream job promises from these records on, where the source is one.
+    pub watermark: Option<Watermark>,
 }
 
 /// The records of a [`Chunk`].

@@ -51,6 +51,13 @@ impl ChangeBatch {
         Self::try_new(rows, self.weights)
     }
 
+    /// Returns `length` changes from the change `offset` on, without copying.
+    #[must_use]
+    pub fn slice(&self, offset: usize, length: usize) -> Self {
+        let weights = self.weights.as_ref().map(|weights| weights.slice(offset, length));
+        Self { rows: self.rows.slice(offset, length), weights }
+    }
+
     /// Keeps the rows for which `mask` is true.
     pub fn filter(&self, mask: &BooleanArray) -> Result<Self> {
         let rows = filter_record_batch(&self.rows, mask)?;

@@ -47,7 +47,7 @@ pub struct Rejected {
 }
 
 /// What to do where a record and the declared columns differ; each is an option of a source.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DecodeOptions {
     /// `missing.field = null | fail`: whether a declared field that a record lacks is NULL (default) or an error.
     pub missing_field_fails: bool,
@@ -73,17 +73,6 @@ pub enum IntegerTime {
     Nanos,
 }
 
-impl Default for DecodeOptions {
-    fn default() -> Self {
-        Self {
-            missing_field_fails: false,
-            unknown_field_fails: false,
-            integer_time: IntegerTime::default(),
-            starts: false,
-        }
-    }
-}
-
 /// Turns buffers of records into batches.
 ///
 /// A decoder keeps nothing from one call to the next but its own buffers: every buffer holds whole records.
@@ -96,4 +85,9 @@ pub trait Decoder: Send {
 
     /// Returns the schema of the batches: the columns that are used, in the order in which they are declared.
     fn schema(&self) -> &SchemaRef;
+}
+
+/// Returns the end of the last line of `bytes`, its line feed included: where a reader cuts a buffer of JSON lines.
+pub fn lines_last_record_end(bytes: &[u8]) -> Option<usize> {
+    memchr::memrchr(b'\n', bytes).map(|at| at + 1)
 }

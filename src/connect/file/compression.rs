@@ -1,0 +1,90 @@
+//! Compression of whole files: gzip and zstd, by option or by the file's name.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
+use std::path::Path;
+
+/// How a file is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compression {
+    /// By the ending of its name.
+    ByName,
+    /// Not at all.
+    None,
+    /// gzip.
+    Gzip,
+    /// Zstandard.
+    Zstd,
+}
+
+impl Compression {
+    /// Decides by the name where the option leaves it open.
+    fn of(self, path: &Path) -> Self {
+        if self != Self::ByName {
+            return self;
+        }
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("gz" | "gzip") => Self::Gzip,
+            Some("zst" | "zstd") => Self::Zstd,
+            _ => Self::None,
+        }
+    }
+
+    /// Opens a file for reading what is in it.
+    pub(super) fn open(self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
+        let file = File::open(path)?;
+        if file.metadata()?.is_dir() {
+            return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
+        }
+        Ok(match self.of(path) {
+            Self::Gzip => Box::new(flate2::read::MultiGzDecoder::new(BufReader::with_capacity(256 << 10, file))),
+            Self::Zstd => Box::new(zstd::stream::read::Decoder::new(file)?),
+            Self::ByName | Self::None => Box::new(file),
+        })
+    }
+
+    /// Wraps a file for writing.
+    pub(super) fn create(self, path: &Path, file: File) -> io::Result<CompressedFile> {
+        Ok(match self.of(path) {
+            Self::Gzip => CompressedFile::Gzip(flate2::write::GzEncoder::new(file, flate2::Compression::default())),
+            Self::Zstd => CompressedFile::Zstd(zstd::stream::write::Encoder::new(file, 0)?),
+            Self::ByName | Self::None => CompressedFile::Plain(file),
+        })
+    }
+}
+
+/// A file that is being written.
+pub(super) enum CompressedFile {
+    Plain(File),
+    Gzip(flate2::write::GzEncoder<File>),
+    Zstd(zstd::stream::write::Encoder<'static, File>),
+}
+
+impl CompressedFile {
+    /// Writes what ends the file.
+    pub(super) fn finish(self) -> io::Result<()> {
+        match self {
+            Self::Plain(mut file) => file.flush(),
+            Self::Gzip(encoder) => encoder.finish()?.flush(),
+            Self::Zstd(encoder) => encoder.finish()?.flush(),
+        }
+    }
+}
+
+impl Write for CompressedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(file) => file.write(bytes),
+            Self::Gzip(encoder) => encoder.write(bytes),
+            Self::Zstd(encoder) => encoder.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(file) => file.flush(),
+            Self::Gzip(encoder) => encoder.flush(),
+            Self::Zstd(encoder) => encoder.flush(),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! [`LineFiles`]: files of lines, each a partition, read one after the other.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::compression::Compression;
+use super::listing::unreadable;
+use crate::connect::line_cutter::{Cut, LineCutter};
+use crate::connect::{Chunk, ChunkLimits, PartitionId, Payload, Polled, Position, Source, TextFormat};
+use crate::error::{Error, Result};
+
+/// Reads files of lines.
+///
+/// A position is the number of bytes of a partition before it, after decompression and without header lines' effect:
+/// header lines count as bytes, too.
+pub(super) struct LineFiles {
+    format: TextFormat,
+    compression: Compression,
+    limits: ChunkLimits,
+    /// The column names that every file must have, where there is a header.
+    header: Option<Vec<String>>,
+    /// For each partition its files, in order.
+    files: Vec<Vec<PathBuf>>,
+    partitions: Vec<PartitionId>,
+    seeks: Vec<Position>,
+    partition: usize,
+    file: usize,
+    position: Position,
+    open: Option<(Box<dyn Read + Send>, LineCutter)>,
+}
+
+impl LineFiles {
+    pub(super) fn new(
+        format: TextFormat,
+        compression: Compression,
+        limits: ChunkLimits,
+        header: Option<Vec<String>>,
+        files: Vec<Vec<PathBuf>>,
+    ) -> Self {
+        let name = |files: &Vec<PathBuf>| {
+            let first = files.first().map(|path| path.display().to_string()).unwrap_or_default();
+            PartitionId(Arc::from(if files.len() > 1 { format!("{first}…") } else { first }))
+        };
+        Self {
+            format,
+            compression,
+            limits,
+            header,
+            partitions: files.iter().map(name).collect(),
+            seeks: vec![Position(0); files.len()],
+            files,
+            partition: 0,
+            file: 0,
+            position: Position(0),
+            open: None,
+        }
+    }
+
+    /// Opens the file at hand, behind its header and behind what was read before a seek.
+    fn open_file(&mut self) -> Result<()> {
+        let path = self.files[self.partition][self.file].clone();
+        let unreadable = |error| unreadable(&path, error);
+        let mut reader = self.compression.open(&path).map_err(unreadable)?;
+        let mut cutter = LineCutter::new(self.format.clone(), self.limits);
+        if self.format.has_header() {
+            let line = cutter.header(reader.as_mut()).map_err(unreadable)?.unwrap_or_default();
+            self.position.0 += i64::try_from(line.len()).unwrap_or(i64::MAX);
+            let names = self.format.read_header(&line)?;
+            if self.header.as_ref().is_some_and(|header| *header != names) && !line.is_empty() {
+                return Err(Error::data(format!(
+                    "file `{}` has other columns than the first file: {}",
+                    path.display(),
+                    names.join(", ")
+                )));
+            }
+        }
+        self.open = Some((reader, cutter));
+        Ok(())
+    }
+
+    fn next_file(&mut self) -> Option<Polled> {
+        self.open = None;
+        self.file += 1;
+        if self.file < self.files[self.partition].len() {
+            return None;
+        }
+        let ended = self.partition;
+        (self.partition, self.file, self.position) = (ended + 1, 0, Position(0));
+        Some(Polled::PartitionEnd(ended))
+    }
+
+    /// Leaves out what was read before a seek.
+    fn after_seek(&self, bytes: bytes::Bytes) -> Option<(Position, bytes::Bytes)> {
+        let behind = self.seeks[self.partition].0 - self.position.0;
+        match usize::try_from(behind) {
+            Ok(behind) if behind >= bytes.len() => None,
+            Ok(behind) => Some((self.seeks[self.partition], bytes.slice(behind..))),
+            Err(_) => Some((self.position, bytes)),
+        }
+    }
+}
+
+impl Source for LineFiles {
+    fn partitions(&self) -> &[PartitionId] {
+        &self.partitions
+    }
+
+    fn seek(&mut self, partition: usize, position: Position) -> Result<()> {
+        self.seeks[partition] = position;
+        Ok(())
+    }
+
+    fn poll(&mut self, _wait: Duration) -> Result<Polled> {
+        loop {
+            if self.partition == self.files.len() {
+                return Ok(Polled::End);
+            }
+            if self.open.is_none() {
+                self.open_file()?;
+            }
+            let Some((reader, cutter)) = &mut self.open else { continue };
+            let path = &self.files[self.partition][self.file];
+            match cutter.next(reader.as_mut(), true).map_err(|error| unreadable(path, error))? {
+                Cut::Records(bytes) => {
+                    let length = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+                    let rest = self.after_seek(bytes);
+                    self.position.0 += length;
+                    if let Some((start, bytes)) = rest {
+                        return Ok(Polled::Chunk(Chunk {
+                            partition: self.partition,
+                            start,
+                            end: self.position,
+                            payload: Payload::Lines(bytes),
+                            watermark: None,
+                        }));
+                    }
+                }
+                Cut::Waiting => return Ok(Polled::Idle),
+                Cut::End => {
+                    if let Some(ended) = self.next_file() {
+                        return Ok(ended);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Which files a path means: one file, a glob, or a directory.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// In which order the files of a glob make one partition (`file.sequence`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sequence {
+    /// By name.
+    Name,
+    /// By the time of their last change, then by name.
+    Modified,
+}
+
+/// Returns the files that `path` means, by name; at least one.
+pub(super) fn files(path: &str, recursive: bool) -> Result<Vec<PathBuf>> {
+    let missing = || {
+        Error::invalid(format!("no file matches `{path}`"))
+            .with_hint("check the path; it is relative to the directory in which `velo` was started")
+    };
+    if !path.contains(['*', '?', '[']) {
+        let plain = Path::new(path);
+        if plain.is_dir() {
+            let pattern = if recursive { "**/*" } else { "*" };
+            return files(&format!("{}/{pattern}", path.trim_end_matches('/')), false);
+        }
+        return if plain.exists() { Ok(vec![plain.to_owned()]) } else { Err(missing()) };
+    }
+    let pattern = match path.rsplit_once('/') {
+        Some((directory, name)) if recursive => format!("{directory}/**/{name}"),
+        None if recursive => format!("**/{path}"),
+        _ => path.to_owned(),
+    };
+    let paths = glob::glob(&pattern).map_err(|error| Error::invalid(format!("`{path}` is not a glob")).with_cause(error))?;
+    let mut found = vec![];
+    for path in paths {
+        let path = path.map_err(|error| Error::unavailable("cannot list files").with_cause(error))?;
+        if path.is_file() {
+            found.push(path);
+        }
+    }
+    if found.is_empty() { Err(missing()) } else { Ok(found) }
+}
+
+/// Puts files into the order in which they make one partition.
+pub(super) fn in_sequence(mut files: Vec<PathBuf>, sequence: Sequence) -> Result<Vec<PathBuf>> {
+    if sequence == Sequence::Modified {
+        let mut stamped = vec![];
+        for path in files {
+            let modified = path.metadata().and_then(|metadata| metadata.modified());
+            let modified = modified.map_err(|error| {
+                Error::unavailable(format!("cannot read when `{}` was changed", path.display())).with_cause(error)
+            })?;
+            stamped.push((modified, path));
+        }
+        stamped.sort();
+        files = stamped.into_iter().map(|(_, path)| path).collect();
+    }
+    Ok(files)
+}
+
+/// Returns the error for a file that cannot be read.
+pub(super) fn unreadable(path: &Path, error: std::io::Error) -> Error {
+    let kind = match error.kind() {
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::IsADirectory => {
+            Error::invalid(format!("cannot read file `{}`", path.display()))
+        }
+        std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput | std::io::ErrorKind::UnexpectedEof => {
+            Error::data(format!("file `{}` is damaged or not compressed as its name says", path.display()))
+        }
+        _ => Error::unavailable(format!("cannot read file `{}`", path.display())),
+    };
+    kind.with_cause(error)
+}

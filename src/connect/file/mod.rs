@@ -1,0 +1,11 @@
+//! Files as sources and sinks: CSV and JSON lines, plain or compressed, and Parquet.
+
+mod compression;
+mod line_sink;
+mod lines;
+mod listing;
+mod parquet_sink;
+mod parquet_source;
+mod settings;
+
+pub use settings::{FILE_DOCS, FileSinkConnector, FileSourceConnector};

@@ -1,0 +1,225 @@
+//! The file connector's options, and the connectors that they make.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+
+use super::compression::Compression;
+use super::line_sink::LineSink;
+use super::lines::LineFiles;
+use super::listing::{Sequence, files, in_sequence, unreadable};
+use super::parquet_sink::ParquetSink;
+use super::parquet_source::{ParquetFiles, metadata};
+use crate::connect::line_cutter::LineCutter;
+use crate::connect::text_format::{DecodeSettings, take_decode_settings, take_format};
+use crate::connect::{
+    CHANGELOG_DOC, ChangeEncoding, ChangelogForm, OptionDoc, Options, ReadRequest, Sink, SinkConnector, Source,
+    SourceConnector, TextFormat, WriteRequest,
+};
+use crate::error::{Error, Result};
+use crate::format::Decoder;
+
+/// How many bytes of the first file are looked at to infer columns.
+const SAMPLE_BYTES: usize = 4 << 20;
+
+/// The options of file sources and sinks, formats aside.
+pub const FILE_DOCS: &[OptionDoc] = &[
+    OptionDoc { key: "path", value: "path or glob", default: "", what: "the file, files or directory" },
+    OptionDoc { key: "recursive", value: "true | false", default: "false", what: "whether a glob goes into directories" },
+    OptionDoc {
+        key: "compression",
+        value: "none | gzip | zstd",
+        default: "by the file's name",
+        what: "how files are compressed",
+    },
+    OptionDoc {
+        key: "file.sequence",
+        value: "name | modified",
+        default: "",
+        what: "reads all files as one partition, in this order; without it each file is a partition of its own",
+    },
+    OptionDoc { key: "append", value: "true | false", default: "false", what: "whether a sink keeps what the file holds" },
+    CHANGELOG_DOC,
+];
+
+/// Files that are read.
+#[derive(Debug, Clone)]
+pub struct FileSourceConnector {
+    path: String,
+    recursive: bool,
+    sequence: Option<Sequence>,
+    compression: Compression,
+    /// None for Parquet.
+    format: Option<TextFormat>,
+    decode: DecodeSettings,
+}
+
+fn take_compression(options: &mut Options) -> Result<Compression> {
+    let choices = [("none", Compression::None), ("gzip", Compression::Gzip), ("zstd", Compression::Zstd)];
+    Ok(options.take_choice("compression", &choices)?.unwrap_or(Compression::ByName))
+}
+
+/// Guesses the format from a path like `trades.json.gz`.
+fn format_by_name(path: &str) -> &'static str {
+    let name = path.trim_end_matches(".gz").trim_end_matches(".gzip").trim_end_matches(".zst").trim_end_matches(".zstd");
+    match name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase()).as_deref() {
+        Some("json" | "jsonl" | "ndjson") => "json",
+        Some("parquet") => "parquet",
+        _ => "csv",
+    }
+}
+
+impl FileSourceConnector {
+    /// Reads the options of a source.
+    pub fn read(options: &mut Options) -> Result<Self> {
+        let path: String = options.take("path")?;
+        Ok(Self {
+            recursive: options.take_bool("recursive")?.unwrap_or(false),
+            sequence: options
+                .take_choice("file.sequence", &[("name", Sequence::Name), ("modified", Sequence::Modified)])?,
+            compression: take_compression(options)?,
+            format: take_format(options, format_by_name(&path))?,
+            decode: take_decode_settings(options)?,
+            path,
+        })
+    }
+
+    fn partitions(&self) -> Result<Vec<Vec<PathBuf>>> {
+        let files = files(&self.path, self.recursive)?;
+        match self.sequence {
+            Some(sequence) => Ok(vec![in_sequence(files, sequence)?]),
+            None => Ok(files.into_iter().map(|file| vec![file]).collect()),
+        }
+    }
+
+    fn first_file(&self) -> Result<PathBuf> {
+        let first = self.partitions()?.into_iter().flatten().next();
+        first.ok_or_else(|| Error::invalid(format!("no file matches `{}`", self.path)))
+    }
+
+    /// Reads the beginning of the first file: its header and its first records.
+    fn header(&self, format: &TextFormat) -> Result<Option<Vec<String>>> {
+        if !format.has_header() {
+            return Ok(None);
+        }
+        let path = self.first_file()?;
+        let mut reader = self.compression.open(&path).map_err(|error| unreadable(&path, error))?;
+        let limits = crate::connect::ChunkLimits { rows: 1, bytes: 1, linger: std::time::Duration::ZERO };
+        let line = LineCutter::new(format.clone(), limits).header(reader.as_mut());
+        let line = line.map_err(|error| unreadable(&path, error))?;
+        line.map(|line| format.read_header(&line)).transpose()
+    }
+
+    fn sample(&self, path: &Path) -> Result<Vec<u8>> {
+        use std::io::Read;
+        let reader = self.compression.open(path).map_err(|error| unreadable(path, error))?;
+        let mut sample = vec![];
+        reader.take(SAMPLE_BYTES as u64).read_to_end(&mut sample).map_err(|error| unreadable(path, error))?;
+        if sample.len() == SAMPLE_BYTES
+            && let Some(end) = memchr::memrchr(b'\n', &sample)
+        {
+            sample.truncate(end + 1);
+        }
+        Ok(sample)
+    }
+}
+
+impl SourceConnector for FileSourceConnector {
+    fn describe(&self) -> String {
+        let format = self.format.as_ref().map_or("parquet", TextFormat::name);
+        let order = match self.sequence {
+            Some(Sequence::Name) => ", one partition in the order of names",
+            Some(Sequence::Modified) => ", one partition in the order of changes",
+            None if self.path.contains(['*', '?', '[']) => ", each file a partition",
+            None => "",
+        };
+        format!("file `{}` ({format}{order})", self.path)
+    }
+
+    fn is_bounded(&self) -> bool {
+        true
+    }
+
+    fn infer_schema(&self) -> Result<SchemaRef> {
+        let path = self.first_file()?;
+        let Some(format) = &self.format else {
+            return Ok(Arc::clone(metadata(&path)?.schema()));
+        };
+        let inferred = format.infer(&self.sample(&path)?, self.decode.infer_decimal);
+        inferred.map_err(|error| error.within(format!("file `{}`", path.display())))
+    }
+
+    fn open(&self, request: &ReadRequest) -> Result<Box<dyn Source>> {
+        let partitions = self.partitions()?;
+        Ok(match &self.format {
+            Some(format) => {
+                let header = self.header(format)?;
+                Box::new(LineFiles::new(format.clone(), self.compression, request.limits, header, partitions))
+            }
+            None if self.sequence.is_some() => return Err(Error::not_yet("`file.sequence` with Parquet")),
+            None => {
+                let files = partitions.into_iter().flatten().collect();
+                Box::new(ParquetFiles::new(files, request.used_schema()?, request.limits.rows))
+            }
+        })
+    }
+
+    fn decoder(&self, request: &ReadRequest) -> Result<Option<Box<dyn Decoder>>> {
+        let Some(format) = &self.format else { return Ok(None) };
+        let header = self.header(format)?;
+        Ok(Some(format.decoder(request, &self.decode, header.as_deref())?))
+    }
+}
+
+/// A file that is written.
+#[derive(Debug, Clone)]
+pub struct FileSinkConnector {
+    path: PathBuf,
+    append: bool,
+    compression: Compression,
+    format: Option<TextFormat>,
+    changelog: ChangelogForm,
+}
+
+impl FileSinkConnector {
+    /// Reads the options of a sink.
+    pub fn read(options: &mut Options) -> Result<Self> {
+        let path: String = options.take("path")?;
+        let format = take_format(options, format_by_name(&path))?;
+        let mut path = PathBuf::from(path);
+        if path.extension().is_none() {
+            let ending = format.as_ref().map_or("parquet", TextFormat::name);
+            path.push(format!("part-0.{ending}"));
+        }
+        Ok(Self {
+            append: options.take_bool("append")?.unwrap_or(false),
+            compression: take_compression(options)?,
+            changelog: ChangeEncoding::take(options)?,
+            path,
+            format,
+        })
+    }
+}
+
+impl SinkConnector for FileSinkConnector {
+    fn describe(&self) -> String {
+        let format = self.format.as_ref().map_or("parquet", TextFormat::name);
+        format!("file `{}` ({format})", self.path.display())
+    }
+
+    fn changelog_form(&self) -> ChangelogForm {
+        self.changelog
+    }
+
+    fn open(&self, request: &WriteRequest) -> Result<Box<dyn Sink>> {
+        let encoding = ChangeEncoding::of(self.changelog);
+        Ok(match &self.format {
+            Some(format) => {
+                Box::new(LineSink::create(&self.path, self.compression, self.append, format, encoding, request)?)
+            }
+            None if self.append => return Err(Error::invalid("a Parquet file cannot be appended to")),
+            None => Box::new(ParquetSink::create(&self.path, encoding, request)?),
+        })
+    }
+}

@@ -1,0 +1,116 @@
+//! Sinks that stay in the process: [`MemorySinkConnector`] keeps the changes, [`BlackholeConnector`] counts them.
+
+use std::sync::Arc;
+
+use super::stream::MemoryStream;
+use crate::connect::{ChangelogForm, Sink, SinkConnector, WriteRequest, Written};
+use crate::error::Result;
+use crate::flow::ChangeBatch;
+use crate::time::Watermark;
+
+/// A stream of this process as a sink.
+#[derive(Debug)]
+pub struct MemorySinkConnector {
+    stream: Arc<MemoryStream>,
+    carries_time: bool,
+}
+
+impl MemorySinkConnector {
+    /// Creates the connector; `carries_time` says whether the rows' event time goes along, for other jobs to use.
+    pub fn new(stream: Arc<MemoryStream>, carries_time: bool) -> Self {
+        Self { stream, carries_time }
+    }
+}
+
+impl SinkConnector for MemorySinkConnector {
+    fn describe(&self) -> String {
+        format!("memory `{}`", self.stream.name())
+    }
+
+    fn changelog_form(&self) -> ChangelogForm {
+        ChangelogForm::Op
+    }
+
+    fn wants_event_time(&self) -> bool {
+        self.carries_time
+    }
+
+    fn open(&self, _request: &WriteRequest) -> Result<Box<dyn Sink>> {
+        self.stream.add_writer();
+        Ok(Box::new(MemorySink { stream: Arc::clone(&self.stream), written: Written::default() }))
+    }
+}
+
+struct MemorySink {
+    stream: Arc<MemoryStream>,
+    written: Written,
+}
+
+impl Sink for MemorySink {
+    fn write(&mut self, changes: &ChangeBatch) -> Result<()> {
+        self.written.rows += changes.num_rows() as u64;
+        self.stream.append(changes.clone())
+    }
+
+    fn advance(&mut self, watermark: Watermark) -> Result<()> {
+        self.stream.advance(watermark);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn written(&self) -> Written {
+        self.written
+    }
+}
+
+impl Drop for MemorySink {
+    fn drop(&mut self) {
+        self.stream.end_writer();
+    }
+}
+
+/// A sink that counts rows and drops them.
+#[derive(Debug)]
+pub struct BlackholeConnector;
+
+impl SinkConnector for BlackholeConnector {
+    fn describe(&self) -> String {
+        "blackhole".to_owned()
+    }
+
+    fn changelog_form(&self) -> ChangelogForm {
+        ChangelogForm::Op
+    }
+
+    fn open(&self, _request: &WriteRequest) -> Result<Box<dyn Sink>> {
+        Ok(Box::new(Blackhole(Written::default())))
+    }
+}
+
+struct Blackhole(Written);
+
+impl Sink for Blackhole {
+    fn write(&mut self, changes: &ChangeBatch) -> Result<()> {
+        self.0.rows += changes.num_rows() as u64;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn written(&self) -> Written {
+        self.0
+    }
+}

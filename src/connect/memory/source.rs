@@ -1,0 +1,110 @@
+//! [`MemorySourceConnector`]: reads a [`MemoryStream`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+
+use super::stream::{Found, MemoryStream};
+use crate::connect::{
+    Chunk, PartitionId, Payload, Polled, Position, ReadRequest, Source, SourceConnector,
+};
+use crate::error::{Error, Result};
+use crate::format::Decoder;
+
+/// Columns that travel with the rows of a stream between jobs.
+const CARRIED: [&str; 2] = ["__time", "__watermark"];
+
+/// A stream of this process as a source.
+#[derive(Debug)]
+pub struct MemorySourceConnector {
+    stream: Arc<MemoryStream>,
+    bounded: bool,
+}
+
+impl MemorySourceConnector {
+    /// Creates the connector; `bounded` says whether the stream's writers are known to end.
+    pub fn new(stream: Arc<MemoryStream>, bounded: bool) -> Self {
+        Self { stream, bounded }
+    }
+}
+
+impl SourceConnector for MemorySourceConnector {
+    fn describe(&self) -> String {
+        format!("memory `{}`", self.stream.name())
+    }
+
+    fn is_bounded(&self) -> bool {
+        self.bounded
+    }
+
+    fn infer_schema(&self) -> Result<SchemaRef> {
+        Ok(Arc::clone(self.stream.schema()))
+    }
+
+    fn open(&self, request: &ReadRequest) -> Result<Box<dyn Source>> {
+        let schema = self.stream.schema();
+        let mut columns = request.columns.clone();
+        columns.extend(CARRIED.iter().filter_map(|name| schema.index_of(name).ok()));
+        let partitions = vec![PartitionId(Arc::from(self.stream.name()))];
+        let reader = self.stream.add_reader();
+        let stream = Arc::clone(&self.stream);
+        let max_rows = request.limits.rows;
+        Ok(Box::new(MemorySource { stream, reader, columns, partitions, position: 0, max_rows, ended: false }))
+    }
+
+    fn decoder(&self, _request: &ReadRequest) -> Result<Option<Box<dyn Decoder>>> {
+        Ok(None)
+    }
+}
+
+/// Reads a stream from its first row, or from where a seek says.
+struct MemorySource {
+    stream: Arc<MemoryStream>,
+    reader: usize,
+    columns: Vec<usize>,
+    partitions: Vec<PartitionId>,
+    position: i64,
+    max_rows: usize,
+    ended: bool,
+}
+
+impl Source for MemorySource {
+    fn partitions(&self) -> &[PartitionId] {
+        &self.partitions
+    }
+
+    fn seek(&mut self, _partition: usize, position: Position) -> Result<()> {
+        self.position = position.0;
+        Ok(())
+    }
+
+    fn poll(&mut self, wait: Duration) -> Result<Polled> {
+        if self.ended {
+            return Ok(Polled::End);
+        }
+        match self.stream.read(self.reader, self.position, self.max_rows, wait) {
+            Found::Rows(changes, watermark) => {
+                if changes.weights().is_some() {
+                    return Err(Error::not_yet(format!("reading the changes of `{}`", self.stream.name())));
+                }
+                let start = Position(self.position);
+                self.position += i64::try_from(changes.num_rows()).unwrap_or(i64::MAX);
+                let payload = Payload::Rows(changes.rows().project(&self.columns)?);
+                let end = Position(self.position);
+                Ok(Polled::Chunk(Chunk { partition: 0, start, end, payload, watermark }))
+            }
+            Found::Nothing => Ok(Polled::Idle),
+            Found::End => {
+                self.ended = true;
+                Ok(Polled::PartitionEnd(0))
+            }
+        }
+    }
+}
+
+impl Drop for MemorySource {
+    fn drop(&mut self) {
+        self.stream.remove_reader(self.reader);
+    }
+}

@@ -1,0 +1,212 @@
+//! [`MemoryStream`]: a log of changes that writers append to and readers follow.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::{Error, Result};
+use crate::flow::ChangeBatch;
+use crate::time::Watermark;
+
+/// How many rows may wait for the slowest reader before writers are held back, where rows are dropped once read.
+const UNREAD_ROWS: i64 = 1 << 20;
+/// How long a blocked call sleeps before it looks again.
+const WAIT: Duration = Duration::from_millis(20);
+
+/// A stream in the memory of this process.
+#[derive(Debug)]
+pub struct MemoryStream {
+    name: String,
+    schema: SchemaRef,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    batches: VecDeque<ChangeBatch>,
+    /// The row number of the first batch that is still there.
+    first: i64,
+    /// The row number after the last row.
+    end: i64,
+    watermark: Option<Watermark>,
+    /// How many writers have yet to end; the stream ends with the last.
+    writers: usize,
+    ended: bool,
+    /// Where each reader is, where rows are dropped once all have read them.
+    readers: Option<Vec<Option<i64>>>,
+}
+
+/// What a reader found.
+pub(super) enum Found {
+    Rows(ChangeBatch, Option<Watermark>),
+    Nothing,
+    End,
+}
+
+impl MemoryStream {
+    /// Creates a stream that keeps all its rows.
+    pub fn keeping_all(name: &str, schema: SchemaRef) -> Arc<Self> {
+        Self::new(name, schema, None)
+    }
+
+    /// Creates a stream that drops rows once its readers, which must all be known before the first row, have them.
+    pub fn between_jobs(name: &str, schema: SchemaRef) -> Arc<Self> {
+        Self::new(name, schema, Some(vec![]))
+    }
+
+    fn new(name: &str, schema: SchemaRef, readers: Option<Vec<Option<i64>>>) -> Arc<Self> {
+        let state = State { readers, ..State::default() };
+        Arc::new(Self { name: name.to_owned(), schema, state: Mutex::new(state), changed: Condvar::new() })
+    }
+
+    /// Returns the name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the schema of the rows.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Says that a writer will append rows; the stream ends when all writers have ended.
+    pub fn add_writer(&self) {
+        self.state.lock().writers += 1;
+    }
+
+    /// Says that a writer has ended.
+    pub fn end_writer(&self) {
+        let mut state = self.state.lock();
+        state.writers = state.writers.saturating_sub(1);
+        if state.writers == 0 {
+            state.ended = true;
+        }
+        self.changed.notify_all();
+    }
+
+    /// Ends the stream, whoever still writes.
+    pub fn end(&self) {
+        self.state.lock().ended = true;
+        self.changed.notify_all();
+    }
+
+    /// Appends changes; blocks while a reader is far behind, if rows are dropped once read.
+    pub fn append(&self, changes: ChangeBatch) -> Result<()> {
+        let mut state = self.state.lock();
+        if changes.num_rows() == 0 {
+            return Ok(());
+        }
+        while state.behind() > UNREAD_ROWS && !state.ended {
+            self.changed.wait_for(&mut state, WAIT);
+        }
+        if state.ended {
+            return Err(Error::invalid(format!("stream `{}` has ended", self.name)));
+        }
+        state.end += i64::try_from(changes.num_rows()).unwrap_or(i64::MAX);
+        state.batches.push_back(changes);
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// Promises readers that event time has come to `watermark`.
+    pub fn advance(&self, watermark: Watermark) {
+        let mut state = self.state.lock();
+        match &mut state.watermark {
+            Some(current) => current.advance_to(watermark),
+            none => *none = Some(watermark),
+        }
+        self.changed.notify_all();
+    }
+
+    /// Returns the number of rows ever appended.
+    pub fn rows(&self) -> i64 {
+        self.state.lock().end
+    }
+
+    /// Returns the changes from row `from` on; only of streams that keep all rows.
+    pub fn changes_from(&self, from: i64) -> Vec<ChangeBatch> {
+        let state = self.state.lock();
+        let mut row = state.first;
+        let mut found = vec![];
+        for batch in &state.batches {
+            let next = row + i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
+            if next > from {
+                let skip = usize::try_from(from - row).unwrap_or(0);
+                found.push(batch.slice(skip, batch.num_rows() - skip));
+            }
+            row = next;
+        }
+        found
+    }
+
+    /// Registers a reader.
+    pub(super) fn add_reader(&self) -> usize {
+        let mut state = self.state.lock();
+        match &mut state.readers {
+            Some(readers) => {
+                readers.push(Some(0));
+                readers.len() - 1
+            }
+            None => 0,
+        }
+    }
+
+    /// Forgets a reader, so that it holds nobody back.
+    pub(super) fn remove_reader(&self, reader: usize) {
+        let mut state = self.state.lock();
+        if let Some(place) = state.readers.as_mut().and_then(|readers| readers.get_mut(reader)) {
+            *place = None;
+        }
+        state.drop_read();
+        self.changed.notify_all();
+    }
+
+    /// Returns at most `max_rows` rows from row `from` on, waiting at most `wait` for the first.
+    pub(super) fn read(&self, reader: usize, from: i64, max_rows: usize, wait: Duration) -> Found {
+        let mut state = self.state.lock();
+        if from >= state.end && !state.ended {
+            self.changed.wait_for(&mut state, wait);
+        }
+        if let Some(place) = state.readers.as_mut().and_then(|readers| readers.get_mut(reader)) {
+            *place = Some(from);
+            state.drop_read();
+            self.changed.notify_all();
+        }
+        let mut row = state.first;
+        for batch in &state.batches {
+            let next = row + i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
+            if next > from {
+                let skip = usize::try_from(from - row).unwrap_or(0);
+                let count = (batch.num_rows() - skip).min(max_rows);
+                let reaches_end = next == state.end && skip + count == batch.num_rows();
+                return Found::Rows(batch.slice(skip, count), state.watermark.filter(|_| reaches_end));
+            }
+            row = next;
+        }
+        if state.ended { Found::End } else { Found::Nothing }
+    }
+}
+
+impl State {
+    fn behind(&self) -> i64 {
+        let slowest = self.readers.iter().flatten().filter_map(|place| *place).min();
+        slowest.map_or(0, |slowest| self.end - slowest)
+    }
+
+    fn drop_read(&mut self) {
+        let Some(readers) = &self.readers else { return };
+        let slowest = readers.iter().filter_map(|place| *place).min().unwrap_or(self.end);
+        while let Some(front) = self.batches.front() {
+            let next = self.first + i64::try_from(front.num_rows()).unwrap_or(i64::MAX);
+            if next > slowest {
+                break;
+            }
+            self.first = next;
+            self.batches.pop_front();
+        }
+    }
+}

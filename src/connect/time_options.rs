@@ -1,0 +1,105 @@
+//! [`TimeOptions`]: the options of every source about event time, watermarks and bad records.
+
+use std::time::Duration;
+
+use crate::connect::{OptionDoc, Options};
+use crate::error::{Error, Result};
+use crate::time::EventTimeFormat;
+
+/// The options of every source about time.
+pub const TIME_DOCS: &[OptionDoc] = &[
+    OptionDoc { key: "event.time.field", value: "column", default: "", what: "the column that holds the event time" },
+    OptionDoc {
+        key: "event.time.format",
+        value: "epoch_millis | epoch_seconds | epoch_micros | epoch_nanos | iso8601 | pattern",
+        default: "by the column's type",
+        what: "how the event time is written",
+    },
+    OptionDoc { key: "event.time.zone", value: "time zone", default: "UTC", what: "the zone of patterns without an offset" },
+    OptionDoc {
+        key: "event.time.max_ahead",
+        value: "duration",
+        default: "1h",
+        what: "how far ahead of the clock an event time may be; rows beyond are bad records",
+    },
+    OptionDoc {
+        key: "watermark.strategy",
+        value: "bounded_out_of_orderness | ascending",
+        default: "bounded_out_of_orderness",
+        what: "how the watermark follows the highest event time seen",
+    },
+    OptionDoc {
+        key: "watermark.max_out_of_orderness",
+        value: "duration",
+        default: "5s",
+        what: "how far out of order rows may be",
+    },
+    OptionDoc {
+        key: "watermark.idle_timeout",
+        value: "duration",
+        default: "30s",
+        what: "after how long without rows a partition stops holding the others back",
+    },
+    OptionDoc { key: "on.error", value: "fail | skip", default: "the job's", what: "what a bad record does" },
+];
+
+/// What the options of a source say about time and bad records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimeOptions {
+    /// The event time's column.
+    pub field: Option<String>,
+    /// How it is written.
+    pub format: EventTimeFormat,
+    /// How far ahead of the clock it may be, in milliseconds.
+    pub max_ahead_ms: i64,
+    /// How far out of order rows may be, in milliseconds, if it is said.
+    pub bound_ms: Option<i64>,
+    /// The idle timeout in milliseconds.
+    pub idle_timeout_ms: i64,
+    /// Whether bad records are left out (`Some(true)`) or end the job (`Some(false)`); none leaves it to the job.
+    pub skips_bad: Option<bool>,
+}
+
+impl TimeOptions {
+    /// Reads the options.
+    pub fn read(options: &mut Options) -> Result<Self> {
+        options.accept(TIME_DOCS);
+        let field: Option<String> = options.take_optional("event.time.field")?;
+        let zone: Option<chrono_tz::Tz> = options.take_optional("event.time.zone")?;
+        let format: Option<String> = options.take_optional("event.time.format")?;
+        if field.is_none() && (zone.is_some() || format.is_some()) && !options.contains("event.time.field") {
+            return Err(Error::invalid("`event.time.format` without `event.time.field` says nothing")
+                .with_hint("name the column: 'event.time.field' = '…'"));
+        }
+        let strategies = [
+            ("bounded_out_of_orderness", false),
+            ("ascending", true),
+            ("ascending_timestamps", true),
+        ];
+        let ascending = options.take_choice("watermark.strategy", &strategies)?.unwrap_or(false);
+        let bound = options.take_duration("watermark.max_out_of_orderness")?;
+        if ascending && bound.is_some_and(|bound| !bound.is_zero()) {
+            return Err(Error::invalid(
+                "`watermark.strategy` = 'ascending' and `watermark.max_out_of_orderness` contradict each other",
+            ));
+        }
+        let policies = [("fail", Some(false)), ("skip", Some(true)), ("dead_letter", None)];
+        let skips_bad = match options.take_choice("on.error", &policies)? {
+            Some(None) => return Err(Error::not_yet("`on.error` = 'dead_letter'").with_hint("use 'skip' or 'fail'")),
+            Some(choice) => choice,
+            None => None,
+        };
+        Ok(Self {
+            field,
+            format: format.map_or(Ok(EventTimeFormat::Detect), |format| EventTimeFormat::parse(&format, zone))?,
+            max_ahead_ms: options.take_duration("event.time.max_ahead")?.map_or(3_600_000, millis),
+            bound_ms: if ascending { Some(0) } else { bound.map(millis) },
+            idle_timeout_ms: options.take_duration("watermark.idle_timeout")?.map_or(30_000, millis),
+            skips_bad,
+        })
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,317 @@
+//! [`Catalog`]: the declared streams and views of an application.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use sqlparser::ast::Query;
+
+use super::settings::Settings;
+use crate::config::{Entry, Origin, environment_entries, parse_data_type, parse_fields, substitute, with_config_file};
+use crate::connect::memory::{MemorySinkConnector, MemorySourceConnector, MemoryStream};
+use crate::connect::predecessor::{Direction, Translated, translate, uri_entries};
+use crate::connect::{Declaration, DeclaredSource, SinkConnector, declare};
+use crate::error::{Error, Result};
+use crate::sql::relation::{EventTime, OnError, Relation};
+use crate::sql::{Declare, OptionItem, RelationKind};
+use crate::time::WatermarkStrategy;
+
+/// What an application has declared so far.
+#[derive(Default)]
+pub(super) struct Catalog {
+    streams: BTreeMap<String, DeclaredStream>,
+    /// Names for queries, each after those that it reads.
+    pub(super) views: Vec<(String, Query)>,
+    /// What the user should know.
+    pub(super) notices: Vec<String>,
+}
+
+/// A declared stream.
+pub(super) struct DeclaredStream {
+    /// The statement's columns, if it has them.
+    pub(super) columns: Option<SchemaRef>,
+    /// The columns of the primary key.
+    pub(super) key: Vec<String>,
+    /// What it is when read.
+    source: Option<DeclaredSource>,
+    /// What it is when written.
+    pub(super) sink: Option<Arc<dyn SinkConnector>>,
+    /// The stream in memory, if it is one.
+    pub(super) memory: Option<Arc<MemoryStream>>,
+    watermark: Option<(String, i64)>,
+    relation: Option<Arc<Relation>>,
+}
+
+impl Catalog {
+    /// Returns a declared stream.
+    pub(super) fn get(&self, name: &str) -> Option<&DeclaredStream> {
+        self.streams.get(name)
+    }
+
+    /// Returns the names of all streams and views.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.streams.keys().cloned().chain(self.views.iter().map(|(name, _)| name.clone())).collect()
+    }
+
+    /// Declares the stream of a `CREATE STREAM`.
+    pub(super) fn declare(&mut self, statement: &Declare, settings: &Settings) -> Result<()> {
+        let name = &statement.name.value;
+        let place = statement.name.span.clone();
+        if self.names().contains(name) && !statement.or_replace {
+            if statement.if_not_exists {
+                return Ok(());
+            }
+            return Err(Error::invalid(format!("`{name}` is declared already"))
+                .with_hint("use another name, or CREATE OR REPLACE")
+                .with_span(place));
+        }
+        if statement.kind == RelationKind::Table {
+            return Err(Error::not_yet("`CREATE TABLE`")
+                .with_hint("declare it as a stream: CREATE STREAM …")
+                .with_span(place));
+        }
+        let columns = statement.columns.as_deref().map(columns_of).transpose()?;
+        let entries = entries(&statement.options, settings)?;
+        let in_memory = entries.iter().any(|entry| entry.key == "connector" && entry.value == "memory");
+        let watermark = statement.watermark.as_ref().map(|mark| (mark.column.clone(), mark.delay_ms));
+        let mut declared = if in_memory {
+            in_memory_stream(name, columns, entries)?
+        } else {
+            self.outside(name, columns, entries, Direction::Both, settings)?
+        };
+        declared.watermark = watermark;
+        declared.key.clone_from(&statement.primary_key);
+        if let Some(columns) = &declared.columns {
+            check_columns(columns, &declared)?;
+        }
+        self.streams.insert(name.clone(), declared);
+        Ok(())
+    }
+
+    /// Declares a source or sink that a query names with options of its own.
+    pub(super) fn declare_for_query(
+        &mut self,
+        name: &str,
+        entries: Vec<Entry>,
+        direction: Direction,
+        settings: &Settings,
+    ) -> Result<()> {
+        let declared = self.outside(name, None, entries, direction, settings)?;
+        match self.streams.get_mut(name) {
+            // The same name may be read by one part of a query's options and written by another.
+            Some(known) if direction == Direction::Sink => known.sink = declared.sink,
+            Some(known) if known.source.is_none() => {
+                known.source = declared.source;
+                known.columns = known.columns.take().or(declared.columns);
+            }
+            _ => {
+                self.streams.insert(name.to_owned(), declared);
+            }
+        }
+        Ok(())
+    }
+
+    /// Declares the source that a URI in FROM means.
+    pub(super) fn declare_uri(&mut self, uri: &str, settings: &Settings) -> Result<()> {
+        if self.streams.contains_key(uri) {
+            return Ok(());
+        }
+        let origin = Origin::With(0..0);
+        let entries = if uri.contains("://") {
+            uri_entries(uri, &origin)?
+        } else {
+            vec![Entry::new("connector", "file", origin.clone()), Entry::new("path", uri, origin)]
+        };
+        self.declare_for_query(uri, entries, Direction::Source, settings)
+    }
+
+    /// Declares standard input, which is there without a declaration.
+    pub(super) fn declare_stdin(&mut self, settings: &Settings) -> Result<()> {
+        if self.streams.contains_key("stdin") {
+            return Ok(());
+        }
+        let entries = vec![Entry::new("connector", "stdin", Origin::With(0..0))];
+        self.declare_for_query("stdin", entries, Direction::Source, settings)
+    }
+
+    /// Adds the stream that a query of the application gives to others.
+    pub(super) fn add_between_jobs(&mut self, name: &str, stream: &Arc<MemoryStream>, visible: SchemaRef, bounded: bool) {
+        let source = MemorySourceConnector::new(Arc::clone(stream), bounded);
+        let relation = Relation {
+            name: name.to_owned(),
+            schema: visible,
+            event_time: None,
+            watermark: WatermarkStrategy { bound_ms: 0, ..WatermarkStrategy::default() },
+            on_error: None,
+            source: Arc::new(source),
+        };
+        let known = self.streams.entry(name.to_owned()).or_insert_with(|| DeclaredStream {
+            columns: None,
+            key: vec![],
+            source: None,
+            sink: None,
+            memory: None,
+            watermark: None,
+            relation: None,
+        });
+        known.relation = Some(Arc::new(relation));
+    }
+
+    fn outside(
+        &mut self,
+        name: &str,
+        columns: Option<SchemaRef>,
+        entries: Vec<Entry>,
+        direction: Direction,
+        settings: &Settings,
+    ) -> Result<DeclaredStream> {
+        let yaml = with_config_file(entries, &settings.directory, settings.environment.as_ref())?;
+        let columns = match columns {
+            Some(columns) => Some(columns),
+            None if yaml.fields.is_empty() => None,
+            None => Some(Arc::new(Schema::new(parse_fields(&yaml.fields)?))),
+        };
+        let Translated { connector, mut options, notices } = translate(direction, yaml.entries)?;
+        options.splice(0..0, environment_entries(connector, settings.environment.as_ref()));
+        self.notices.extend(notices);
+        let declared = declare(&Declaration {
+            name,
+            connector,
+            options,
+            columns: columns.as_ref(),
+            direction,
+            output: settings.output,
+        })?;
+        Ok(DeclaredStream {
+            columns,
+            key: vec![],
+            source: declared.source,
+            sink: declared.sink,
+            memory: None,
+            watermark: None,
+            relation: None,
+        })
+    }
+
+    /// Returns a stream as a relation to read; its columns are inferred where nobody declared them.
+    pub(super) fn relation(&mut self, name: &str, settings: &Settings) -> Result<Arc<Relation>> {
+        let Some(declared) = self.streams.get_mut(name) else {
+            return Err(Error::internal(format!("`{name}` was not declared")));
+        };
+        if let Some(relation) = &declared.relation {
+            return Ok(Arc::clone(relation));
+        }
+        let Some(source) = &declared.source else {
+            return Err(Error::invalid(format!("`{name}` can be written, but not read")));
+        };
+        let schema = match &declared.columns {
+            Some(columns) => Arc::clone(columns),
+            None if settings.contact || source.connector.can_infer_offline() => source.connector.infer_schema()?,
+            None => {
+                return Err(Error::not_yet(format!("checking `{name}` without its columns"))
+                    .with_hint("declare its columns, or let `velo validate --connect` look at the data"));
+            }
+        };
+        let relation = Arc::new(relation(name, &schema, source, declared.watermark.as_ref())?);
+        declared.relation = Some(Arc::clone(&relation));
+        Ok(relation)
+    }
+}
+
+fn in_memory_stream(name: &str, columns: Option<SchemaRef>, entries: Vec<Entry>) -> Result<DeclaredStream> {
+    let Some(columns) = columns else {
+        return Err(Error::invalid(format!("`{name}` in memory needs columns"))
+            .with_hint("declare them: CREATE STREAM … (id BIGINT, …) WITH ('connector' = 'memory')"));
+    };
+    let rest = entries.into_iter().filter(|entry| entry.key != "connector");
+    let mut options = crate::connect::Options::new(crate::connect::TIME_DOCS, rest)?;
+    let time = crate::connect::TimeOptions::read(&mut options)?;
+    options.finish(&format!("stream `{name}`"))?;
+    let stream = MemoryStream::keeping_all(name, Arc::clone(&columns));
+    let source = DeclaredSource { connector: Arc::new(MemorySourceConnector::new(Arc::clone(&stream), true)), time };
+    Ok(DeclaredStream {
+        columns: Some(columns),
+        key: vec![],
+        source: Some(source),
+        sink: Some(Arc::new(MemorySinkConnector::new(Arc::clone(&stream), false))),
+        memory: Some(stream),
+        watermark: None,
+        relation: None,
+    })
+}
+
+fn check_columns(columns: &SchemaRef, declared: &DeclaredStream) -> Result<()> {
+    let has = |name: &str| columns.fields().iter().any(|field| field.name().eq_ignore_ascii_case(name));
+    let list = || columns.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ");
+    let event_time = declared.source.as_ref().and_then(|source| source.time.field.as_deref());
+    let watermark = declared.watermark.as_ref().map(|(column, _)| column.as_str());
+    let named = [("event time field", event_time), ("watermark column", watermark)];
+    let keys = declared.key.iter().map(|key| ("key column", Some(key.as_str())));
+    for (what, name) in named.into_iter().chain(keys) {
+        if let Some(name) = name.filter(|name| !has(name)) {
+            return Err(Error::invalid(format!("{what} `{name}` is not a column"))
+                .with_hint(format!("columns here: {}", list())));
+        }
+    }
+    Ok(())
+}
+
+fn relation(
+    name: &str,
+    schema: &SchemaRef,
+    source: &DeclaredSource,
+    watermark: Option<&(String, i64)>,
+) -> Result<Relation> {
+    let time = &source.time;
+    let column = watermark.map(|(column, _)| column).or(time.field.as_ref());
+    let event_time = match column {
+        Some(column) => {
+            let field = schema.fields().iter().find(|field| field.name().eq_ignore_ascii_case(column));
+            let Some(field) = field else {
+                let names = schema.fields().iter().map(|field| field.name().as_str());
+                return Err(Error::invalid(format!("event time field `{column}` is not a column of `{name}`"))
+                    .with_hint(format!("columns there: {}", names.collect::<Vec<_>>().join(", "))));
+            };
+            let (format, max_ahead_ms) = (time.format.clone(), time.max_ahead_ms);
+            Some(EventTime { column: field.name().clone(), format, max_ahead_ms })
+        }
+        None => None,
+    };
+    let declared_bound = watermark.map(|(_, delay_ms)| *delay_ms);
+    if let (Some(declared), Some(option)) = (declared_bound, time.bound_ms)
+        && declared != option
+    {
+        return Err(Error::invalid(format!(
+            "`WATERMARK FOR` of `{name}` says {declared} ms and `watermark.max_out_of_orderness` {option} ms"
+        )));
+    }
+    let bound_ms = declared_bound.or(time.bound_ms).unwrap_or(WatermarkStrategy::default().bound_ms);
+    Ok(Relation {
+        name: name.to_owned(),
+        schema: Arc::clone(schema),
+        event_time,
+        watermark: WatermarkStrategy { bound_ms, idle_timeout_ms: time.idle_timeout_ms },
+        on_error: time.skips_bad.map(|skips| if skips { OnError::Skip } else { OnError::Fail }),
+        source: Arc::clone(&source.connector),
+    })
+}
+
+/// Turns declared columns into fields.
+fn columns_of(columns: &[crate::sql::Column]) -> Result<SchemaRef> {
+    let fields = columns.iter().map(|column| {
+        let data_type = parse_data_type(&column.data_type.to_string());
+        let data_type = data_type.map_err(|error| error.with_span(column.span.clone()))?;
+        Ok(Field::new(&column.name, data_type, !column.not_null && !column.primary_key))
+    });
+    Ok(Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?)))
+}
+
+/// Turns a `WITH` list into entries, variables replaced.
+pub(super) fn entries(items: &[OptionItem], settings: &Settings) -> Result<Vec<Entry>> {
+    let entry = |item: &OptionItem| {
+        let value = substitute(&item.value, settings.environment.as_ref());
+        let value = value.map_err(|error| error.with_span(item.span.clone()))?;
+        Ok(Entry::new(item.key.clone(), value, Origin::With(item.span.clone())))
+    };
+    items.iter().map(entry).collect()
+}

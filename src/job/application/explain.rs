@@ -1,0 +1,101 @@
+//! [`explain`]: a planned job as text: stages, operators, state, watermark, emission, guarantee.
+
+use std::fmt::Write as _;
+
+use super::planning::{PlannedJob, Work};
+use crate::error::Result;
+use crate::sql::functions::EpochClock;
+use crate::sql::functions::{SessionProfile, session_state};
+use crate::sql::plan::{Compiler, OperatorKind, ScanPlan, StreamPlan, Target};
+
+/// Returns what a job does, as text for a person.
+pub fn explain(job: &PlannedJob) -> Result<String> {
+    let mut text = format!("job {}\n", job.name);
+    let mut line = |depth: usize, content: &str| {
+        writeln!(text, "{}{content}", "  ".repeat(depth)).unwrap_or_default();
+    };
+    match &job.work {
+        Work::Batch(plan) => {
+            line(1, "mode: batch (runs once, nothing is late)");
+            for row in plan.display_indent().to_string().lines() {
+                line(2, row);
+            }
+        }
+        Work::Stream(plan) => {
+            line(1, "mode: stream");
+            let state = session_state(SessionProfile::Stream, &EpochClock::default());
+            let compiler = Compiler::new(&state);
+            for (ordinal, scan) in plan.scans.iter().enumerate() {
+                line(1, &format!("stage {} (workers)", ordinal + 1));
+                for row in scan_lines(scan, plan, &compiler)? {
+                    line(2, &row);
+                }
+            }
+            for (ordinal, operator) in plan.operators.iter().enumerate() {
+                line(1, &format!("stage {} (shards)", plan.scans.len() + ordinal + 1));
+                line(2, &operator_line(&operator.kind));
+                if operator.exchange.is_none() {
+                    line(3, "on one shard");
+                }
+                for step in compiler.fragment(&operator.steps)?.describe() {
+                    line(2, &step);
+                }
+                line(2, &target_line(operator.target, plan));
+            }
+        }
+    }
+    let emission = if job.changelog { "changes (old rows are withdrawn)" } else { "rows (never withdrawn)" };
+    line(1, &format!("emits: {emission}"));
+    line(1, &format!("sink: {}, {}", job.sink.describe(), job.sink.guarantee()));
+    line(1, "options in force:");
+    for (key, value, origin) in job.options.in_force() {
+        line(2, &format!("{key} = {value} ({origin})"));
+    }
+    Ok(text.trim_end().to_owned())
+}
+
+fn scan_lines(scan: &ScanPlan, plan: &StreamPlan, compiler: &Compiler<'_>) -> Result<Vec<String>> {
+    let relation = &scan.relation;
+    let columns: Vec<&str> = scan.columns.iter().map(|&column| relation.schema.field(column).name().as_str()).collect();
+    let mut lines = vec![format!("read `{}` from {}: {}", relation.name, relation.source.describe(), columns.join(", "))];
+    let time = match &relation.event_time {
+        Some(time) => format!("event time `{}`, watermark {} ms behind it", time.column, relation.watermark.bound_ms),
+        None => format!("event time: the record's own or its arrival, watermark {} ms behind it", relation.watermark.bound_ms),
+    };
+    lines.push(format!("{time}, idle after {} ms", relation.watermark.idle_timeout_ms));
+    if !relation.source.is_replayable() {
+        lines.push("this source cannot be read again: a restart loses what was in flight".to_owned());
+    }
+    lines.extend(compiler.fragment(&scan.steps)?.describe());
+    lines.push(target_line(scan.target, plan));
+    Ok(lines)
+}
+
+fn operator_line(kind: &OperatorKind) -> String {
+    let (spec, state) = match kind {
+        OperatorKind::FinalAggregate(spec) if spec.window.is_some() => (spec, "one row for each open window and key"),
+        OperatorKind::FinalAggregate(spec) => (spec, "one row for each key, until the input ends"),
+        OperatorKind::ChangingAggregate(spec) if spec.window.is_some() => (spec, "one row for each open window and key"),
+        OperatorKind::ChangingAggregate(spec) => (spec, "one row for each key, kept for ever"),
+        OperatorKind::Sort { fetch, .. } => {
+            let rows = fetch.map_or("all rows".to_owned(), |fetch| format!("the first {fetch} rows"));
+            return format!("{}; state: {rows} until the input ends", kind.name());
+        }
+        OperatorKind::Limit { skip, fetch } => {
+            return format!("{}; skip {skip}, fetch {fetch:?}; state: a count", kind.name());
+        }
+    };
+    let keys: Vec<String> = spec.keys.iter().map(|(key, _)| key.to_string()).collect();
+    let functions: Vec<&str> = spec.functions.iter().map(|function| function.name()).collect();
+    let window = spec.window.as_ref().map_or(String::new(), |key| {
+        format!(" in windows of {} ms, grace {} ms", key.window.size_ms, key.window.grace_ms)
+    });
+    format!("{} of {} by {}{window}; state: {state}", kind.name(), functions.join(", "), keys.join(", "))
+}
+
+fn target_line(target: Target, plan: &StreamPlan) -> String {
+    match target {
+        Target::Sink => "→ sink".to_owned(),
+        Target::Operator(operator) => format!("→ stage {}", plan.scans.len() + operator + 1),
+    }
+}

@@ -1,0 +1,16 @@
+//! Applications: all statements of a file, planned together and run as one.
+//!
+//! Declarations first, in the order of the file; then every query once all that it reads is known, whatever the order
+//! in which they stand. Nothing starts unless everything is planned.
+
+mod catalog;
+mod explain;
+mod planning;
+mod run;
+mod settings;
+mod statements;
+
+pub use explain::explain;
+pub use planning::{PlannedApplication, PlannedJob, Work};
+pub use run::{ApplicationOutcome, RunningApplication};
+pub use settings::Settings;

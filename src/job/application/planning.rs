@@ -1,0 +1,412 @@
+//! [`PlannedApplication`]: every statement of a file, ready to run, or every error of it.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::logical_expr::LogicalPlan;
+
+use super::catalog::Catalog;
+use super::settings::Settings;
+use super::statements::{Query, Target, queries};
+use crate::config::{Entry, Origin};
+use crate::connect::console::StdoutConnector;
+use crate::connect::memory::{MemorySinkConnector, MemoryStream};
+use crate::connect::predecessor::{Direction, Groups, split_by_name};
+use crate::connect::{ChangelogForm, SinkConnector};
+use crate::error::{Error, Result};
+use crate::job::{JobOptions, Mode};
+use crate::sql::plan::{Emission, Inputs, Planner, Shape, StreamPlan};
+use crate::sql::{EmitMode, Statement, on_large_stack, parse_application};
+
+/// What a job runs.
+#[derive(Debug)]
+pub enum Work {
+    /// A query that follows its inputs.
+    Stream(Box<StreamPlan>),
+    /// A query that runs once over inputs that end.
+    Batch(Box<LogicalPlan>),
+}
+
+/// A query with its target.
+#[derive(Debug)]
+pub struct PlannedJob {
+    /// The name, for messages.
+    pub name: String,
+    /// What it runs.
+    pub work: Work,
+    /// Where the rows go.
+    pub sink: Arc<dyn SinkConnector>,
+    /// Jobs that write the same declared stream share one writer: its name.
+    pub shared_sink: Option<String>,
+    /// The columns of the result.
+    pub output: SchemaRef,
+    /// The ordinals of the key columns.
+    pub key: Vec<usize>,
+    /// Whether the result withdraws rows.
+    pub changelog: bool,
+    /// The job's settings.
+    pub options: JobOptions,
+    /// Whether `EXPLAIN` asked for it: it is shown, not run.
+    pub explain_only: bool,
+}
+
+/// An application that can start.
+pub struct PlannedApplication {
+    /// Its jobs, each after those that it reads.
+    pub jobs: Vec<PlannedJob>,
+    /// What the user should know.
+    pub notices: Vec<String>,
+    /// What `SHOW` and `DESCRIBE` say, in the order of the file.
+    pub answers: Vec<String>,
+    /// The streams in memory that nobody writes.
+    pub(super) unwritten: Vec<Arc<MemoryStream>>,
+    pub(super) planner: Planner,
+}
+
+impl PlannedApplication {
+    /// Plans the statements of `text`; fails with all errors that there are.
+    pub fn plan(text: &str, settings: &Settings) -> Result<Self, Vec<Error>> {
+        let planned = on_large_stack(|| Planning::new(text, settings).run());
+        planned.unwrap_or_else(|error| Err(vec![error]))
+    }
+}
+
+struct Planning<'a> {
+    text: &'a str,
+    settings: &'a Settings,
+    planner: Planner,
+    catalog: Catalog,
+    jobs: Vec<PlannedJob>,
+    answers: Vec<String>,
+    notices: Vec<String>,
+    errors: Vec<Error>,
+    /// Streams in memory that some query writes.
+    written: BTreeSet<String>,
+}
+
+impl<'a> Planning<'a> {
+    fn new(text: &'a str, settings: &'a Settings) -> Self {
+        Self {
+            text,
+            settings,
+            planner: Planner::new(settings.parallelism),
+            catalog: Catalog::default(),
+            jobs: vec![],
+            answers: vec![],
+            notices: vec![],
+            errors: vec![],
+            written: BTreeSet::new(),
+        }
+    }
+
+    fn run(mut self) -> Result<PlannedApplication, Vec<Error>> {
+        let application = parse_application(self.text);
+        self.errors.extend(application.errors);
+        self.notices.extend(application.notices.into_iter().map(|notice| notice.message));
+        let mut set: Vec<Entry> = self.settings.options.clone();
+        let mut waiting = vec![];
+        for parsed in application.statements {
+            let span = parsed.span.clone();
+            match &parsed.statement {
+                Statement::Set { key, value } => set.push(Entry::new(key.clone(), value.clone(), Origin::Set(span))),
+                statement => {
+                    if let Err(error) = self.declaration(statement) {
+                        self.errors.push(error.with_span(span));
+                    }
+                }
+            }
+            waiting.extend(queries(parsed, &set, waiting.len()));
+        }
+        self.plan_queries(waiting);
+        self.finish()
+    }
+
+    /// Takes in what only declares or asks.
+    fn declaration(&mut self, statement: &Statement) -> Result<()> {
+        match statement {
+            Statement::Declare(declare) => self.catalog.declare(declare, self.settings),
+            Statement::CreateView { name, or_replace, query } => {
+                let known = self.catalog.names().contains(&name.value);
+                if known && !or_replace {
+                    return Err(Error::invalid(format!("`{}` is declared already", name.value)));
+                }
+                self.catalog.views.retain(|(other, _)| *other != name.value);
+                self.catalog.views.push((name.value.clone(), query.query.clone()));
+                Ok(())
+            }
+            Statement::NotYet { what } => Err(Error::not_yet(what)),
+            Statement::Drop { .. } => Err(Error::not_yet("`DROP` in an application")
+                .with_hint("an application's streams end with it; leave the statement out")),
+            Statement::Show { .. } | Statement::Describe { .. } => {
+                let answer = super::statements::answer(statement, &mut self.catalog, self.settings, &self.planner)?;
+                self.answers.push(answer);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Plans queries as soon as all that they read is known.
+    fn plan_queries(&mut self, mut waiting: Vec<Query>) {
+        while !waiting.is_empty() {
+            let gives: BTreeSet<String> = waiting.iter().filter_map(Query::gives).collect();
+            let readers = |name: &str, waiting: &[Query]| waiting.iter().filter(|query| query.reads.contains(name)).count();
+            let next = waiting.iter().position(|query| {
+                let own = query.gives();
+                query.reads.iter().all(|name| !gives.contains(name) || own.as_ref() == Some(name))
+            });
+            let Some(next) = next else {
+                let names = waiting.iter().filter_map(Query::gives).collect::<Vec<_>>().join(" → ");
+                self.errors.push(
+                    Error::invalid(format!("streams read each other in a circle: {names}"))
+                        .with_span(waiting[0].span.clone()),
+                );
+                return;
+            };
+            let query = waiting.remove(next);
+            let read_by_others = query.gives().map_or(0, |name| readers(&name, &waiting));
+            let span = query.span.clone();
+            if let Err(error) = self.plan_query(query, read_by_others) {
+                self.errors.push(error.with_span(span));
+            }
+        }
+    }
+
+    fn plan_query(&mut self, query: Query, read_by_others: usize) -> Result<()> {
+        let mut options = query.set.clone();
+        options.extend(super::catalog::entries(&query.options, self.settings)?);
+        let target_name = query.target.name();
+        let mut names: Vec<&str> = query.reads.iter().map(String::as_str).collect();
+        names.extend(target_name.as_deref());
+        names.extend(query.creates.as_deref());
+        let groups = split_by_name(options, &names)?;
+        self.declare_sources(&query, &groups)?;
+        let inputs = self.inputs(&query)?;
+        let (job_options, notices) = JobOptions::read(groups.job.clone())?;
+        self.notices.extend(notices);
+        let destination = self.destination(&query, &groups, read_by_others)?;
+        let shape = Shape {
+            target: destination.columns.clone(),
+            columns: query.insert_columns.clone(),
+            carry_time: destination.connector.wants_event_time(),
+            grace_ms: query.grace_ms.unwrap_or_else(|| {
+                i64::try_from(job_options.allowed_lateness.as_millis()).unwrap_or(i64::MAX)
+            }),
+        };
+        let work = self.work(&query, &inputs, &shape, &job_options)?;
+        self.add_job(query, work, destination, job_options)
+    }
+
+    fn declare_sources(&mut self, query: &Query, groups: &Groups) -> Result<()> {
+        for uri in &query.uris {
+            self.catalog.declare_uri(uri, self.settings)?;
+        }
+        for inline in &query.inline_options {
+            let entries = super::catalog::entries(&inline.options, self.settings)?;
+            self.catalog.declare_for_query(&inline.source, entries, Direction::Source, self.settings)?;
+        }
+        for name in &query.reads {
+            let is_target = query.target.name().as_deref() == Some(name);
+            if groups.names(name) && !is_target && self.catalog.get(name).is_none() {
+                self.catalog.declare_for_query(name, groups.source(name), Direction::Source, self.settings)?;
+            }
+            if name == "stdin" {
+                self.catalog.declare_stdin(self.settings)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn inputs(&mut self, query: &Query) -> Result<Inputs> {
+        let mut inputs = Inputs { views: self.catalog.views.clone(), ..Inputs::default() };
+        let mut wanted: Vec<String> = query.reads.iter().cloned().collect();
+        for (_, view) in &self.catalog.views {
+            wanted.extend(crate::sql::plan::relation_names(view));
+        }
+        for name in wanted {
+            if self.catalog.get(&name).is_some() {
+                let relation = self.catalog.relation(&name, self.settings)?;
+                inputs.relations.insert(name, relation);
+            }
+        }
+        Ok(inputs)
+    }
+
+    fn work(&self, query: &Query, inputs: &Inputs, shape: &Shape, options: &JobOptions) -> Result<Work> {
+        let batch = || -> Result<Work> {
+            if let Some(endless) = inputs.relations.values().find(|relation| {
+                query.reads.contains(&relation.name) && !relation.source.is_bounded()
+            }) {
+                return Err(Error::invalid(format!("stream `{}` never ends, so it has no batch answer", endless.name))
+                    .with_hint("bound it, or run with `--mode stream`"));
+            }
+            let plan = self.planner.plan_batch(&query.query, self.text, inputs, shape)?;
+            Ok(Work::Batch(Box::new(plan)))
+        };
+        let given = self.settings.mode.or_else(|| says_mode(options).then_some(options.mode));
+        if given == Some(Mode::Batch) {
+            return batch();
+        }
+        let bounded = query.reads.iter().filter_map(|name| inputs.relations.get(name));
+        let bounded = bounded.clone().count() > 0 && bounded.clone().all(|relation| relation.source.is_bounded());
+        let once = query.is_select && given.is_none() && (bounded || query.reads_nothing);
+        let emit = query.emit.map(|mode| match mode {
+            EmitMode::Changes => Emission::Changes,
+            EmitMode::Final => Emission::Final,
+        });
+        if emit == Some(Emission::Final) && !bounded && !query.has_window {
+            return Err(Error::invalid("EMIT FINAL without a window needs an input that ends")
+                .with_hint("add WINDOW …, bound the source, or use EMIT CHANGES"));
+        }
+        let unwindowed = if once { Emission::Final } else { Emission::Changes };
+        let planned = self.planner.plan_stream(&query.query, self.text, inputs, shape, (emit, unwindowed));
+        match planned {
+            Ok(plan) => Ok(Work::Stream(Box::new(plan))),
+            // A query that reads nothing has no stream to follow; one over inputs that end may as well run once.
+            Err(_) if query.reads_nothing => batch(),
+            Err(error) if once && emit.is_none() && !query.has_window => batch().map_err(|_| error),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Finds where the rows of a query go.
+    fn destination(&mut self, query: &Query, groups: &Groups, read_by_others: usize) -> Result<Destination> {
+        let name = query.target.name();
+        let own_options = match (&name, &query.target) {
+            (_, Target::Options(_, items)) => super::catalog::entries(items, self.settings)?,
+            (Some(name), _) if groups.names(name) => groups.sink(name),
+            _ => vec![],
+        };
+        if let (Some(name), false) = (&name, own_options.is_empty()) {
+            self.catalog.declare_for_query(name, own_options, Direction::Sink, self.settings)?;
+        }
+        if let Some(declared) = name.as_deref().and_then(|name| self.catalog.get(name)) {
+            let name = name.unwrap_or_default();
+            let Some(connector) = declared.sink.clone() else {
+                return Err(Error::invalid(format!("`{name}` can be read, but not written")));
+            };
+            if let Some(memory) = &declared.memory {
+                self.written.insert(memory.name().to_owned());
+            }
+            let columns = declared.columns.clone().filter(|_| query.casts);
+            let (key, between) = (declared.key.clone(), None);
+            return Ok(Destination { connector, columns, key, shared: Some(name), between, lenient: false });
+        }
+        let stdout = || Destination {
+            connector: Arc::new(StdoutConnector { form: self.settings.output }),
+            columns: None,
+            key: vec![],
+            shared: Some("stdout".to_owned()),
+            between: None,
+            lenient: false,
+        };
+        match (&query.target, name) {
+            (Target::Stdout, _) | (_, None) => Ok(stdout()),
+            (Target::Created(_), Some(name)) if read_by_others > 0 => Ok(Destination {
+                between: Some(name),
+                // Opened once the schema is known.
+                ..stdout()
+            }),
+            (Target::Created(_), Some(name)) => {
+                self.notices.push(format!("`{name}` has no sink and nobody reads it: its rows go to standard output"));
+                Ok(stdout())
+            }
+            (_, Some(name)) => Err(crate::sql::plan::Planner::unknown_relation(&name, &Inputs {
+                views: self.catalog.names().into_iter().map(|name| (name, query.query.clone())).collect(),
+                ..Inputs::default()
+            })),
+        }
+    }
+
+    fn add_job(&mut self, query: Query, work: Work, destination: Destination, options: JobOptions) -> Result<()> {
+        let (output, changelog) = match &work {
+            Work::Stream(plan) => (Arc::clone(&plan.output), plan.changelog),
+            Work::Batch(plan) => (Arc::clone(plan.schema().inner()), false),
+        };
+        let mut sink = destination.connector;
+        if let Some(name) = &destination.between {
+            let bounded = match &work {
+                Work::Stream(plan) => plan.scans.iter().all(|scan| scan.relation.source.is_bounded()),
+                Work::Batch(_) => true,
+            };
+            if changelog {
+                return Err(Error::not_yet(format!("reading the changes of `{name}`"))
+                    .with_hint("give its aggregate a WINDOW, or EMIT FINAL over an input that ends"));
+            }
+            let stream = MemoryStream::between_jobs(name, Arc::clone(&output));
+            let visible = output.fields().iter().filter(|field| !field.name().starts_with("__")).cloned();
+            let visible = Arc::new(arrow::datatypes::Schema::new(visible.collect::<Vec<_>>()));
+            self.catalog.add_between_jobs(name, &stream, visible, bounded);
+            sink = Arc::new(MemorySinkConnector::new(stream, true));
+        }
+        if changelog && sink.changelog_form() == ChangelogForm::AppendOnly && !destination.lenient {
+            return Err(Error::invalid(format!(
+                "the result of `{}` changes rows it gave before, and {} only takes new ones",
+                query.name,
+                sink.describe()
+            ))
+            .with_hint("say how changes are written: 'changelog' = 'op', or give final rows only: a WINDOW, or EMIT FINAL"));
+        }
+        let key = key_ordinals(&query, &output, &destination.key)?;
+        self.jobs.push(PlannedJob {
+            name: query.name,
+            work,
+            sink,
+            shared_sink: destination.shared.filter(|_| destination.between.is_none()),
+            output,
+            key,
+            changelog,
+            options,
+            explain_only: query.explain,
+        });
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<PlannedApplication, Vec<Error>> {
+        if !self.errors.is_empty() {
+            self.errors.sort_by_key(|error| error.span().map_or(usize::MAX, |span: Range<usize>| span.start));
+            return Err(self.errors);
+        }
+        self.notices.append(&mut self.catalog.notices);
+        let names = self.catalog.names();
+        let memory = names.iter().filter_map(|name| self.catalog.get(name)?.memory.clone());
+        let unwritten = memory.filter(|stream| !self.written.contains(stream.name())).collect();
+        Ok(PlannedApplication {
+            jobs: self.jobs,
+            notices: self.notices,
+            answers: self.answers,
+            unwritten,
+            planner: self.planner,
+        })
+    }
+}
+
+/// Where rows go.
+struct Destination {
+    connector: Arc<dyn SinkConnector>,
+    /// The columns to cast to.
+    columns: Option<SchemaRef>,
+    key: Vec<String>,
+    shared: Option<String>,
+    /// The stream between jobs that the query feeds.
+    between: Option<String>,
+    /// Whether a changelog is taken as its new rows: sinks of the predecessor's files.
+    lenient: bool,
+}
+
+fn says_mode(options: &JobOptions) -> bool {
+    options.in_force().iter().any(|(key, _, origin)| *key == "mode" && origin != "default")
+}
+
+fn key_ordinals(query: &Query, output: &SchemaRef, declared: &[String]) -> Result<Vec<usize>> {
+    if !query.key.is_empty() {
+        return Ok(query.key.clone());
+    }
+    let find = |name: &String| {
+        let place = output.fields().iter().position(|field| field.name().eq_ignore_ascii_case(name));
+        place.ok_or_else(|| Error::invalid(format!("key column `{name}` is not in the result")))
+    };
+    declared.iter().map(find).collect()
+}

@@ -1,0 +1,232 @@
+//! [`RunningApplication`]: the jobs of a planned application on their threads.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use super::planning::{PlannedApplication, PlannedJob, Work};
+use super::settings::Settings;
+use crate::connect::{ChunkLimits, Sink, WriteRequest, Written};
+use crate::error::{Error, Result};
+use crate::flow::ChangeBatch;
+use crate::job::batch::{BatchJob, BatchSpec};
+use crate::job::{Ending, Job, JobReport, JobSpec, Outcome};
+use crate::time::Watermark;
+
+/// An application that runs.
+pub struct RunningApplication {
+    jobs: Vec<Running>,
+    stopping: Arc<AtomicBool>,
+}
+
+enum Running {
+    Stream(Box<Job>),
+    Batch(BatchJob),
+}
+
+/// What is left of an application.
+#[derive(Debug)]
+pub struct ApplicationOutcome {
+    /// What its jobs did.
+    pub reports: Vec<JobReport>,
+    /// The first thing that went wrong, with the job's name.
+    pub error: Option<(String, Error)>,
+    /// Whether a job was asked to stop before its inputs had ended.
+    pub stopped: bool,
+}
+
+impl RunningApplication {
+    /// Opens all sinks, then starts all jobs; a job that cannot start stops those that did.
+    pub fn start(application: PlannedApplication, settings: &Settings) -> Result<Self> {
+        let PlannedApplication { jobs, unwritten, planner, .. } = application;
+        let jobs: Vec<PlannedJob> = jobs.into_iter().filter(|job| !job.explain_only).collect();
+        unwritten.iter().for_each(|stream| stream.end());
+        let sinks = open_sinks(&jobs, settings)?;
+        let mut started = Self { jobs: vec![], stopping: Arc::default() };
+        for (job, sink) in jobs.into_iter().zip(sinks) {
+            let limits = ChunkLimits {
+                rows: job.options.batch_max_rows.get(),
+                bytes: usize::try_from(job.options.batch_max_bytes).unwrap_or(usize::MAX),
+                linger: job.options.batch_linger,
+            };
+            let parallelism = job.options.parallelism.unwrap_or(settings.parallelism).get();
+            let sink_name = job.sink.describe();
+            let running = match job.work {
+                Work::Stream(plan) => Job::start(
+                    JobSpec {
+                        name: job.name,
+                        plan: *plan,
+                        sink,
+                        sink_name,
+                        state: planner.stream_state().clone(),
+                        parallelism,
+                        limits,
+                        on_error: job.options.on_error,
+                        memory_limit: job.options.memory_limit,
+                        clock: Arc::clone(&settings.clock),
+                        record: false,
+                    },
+                    None,
+                )
+                .map(|job| Running::Stream(Box::new(job))),
+                Work::Batch(plan) => BatchJob::start(BatchSpec {
+                    name: job.name,
+                    plan: *plan,
+                    sink,
+                    sink_name,
+                    state: planner.batch_state().clone(),
+                    parallelism,
+                    limits,
+                    on_error: job.options.on_error,
+                    clock: Arc::clone(&settings.clock),
+                })
+                .map(Running::Batch),
+            };
+            match running {
+                Ok(running) => started.jobs.push(running),
+                Err(error) => {
+                    started.stopper()();
+                    started.wait();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(started)
+    }
+
+    /// Returns a handle that asks all jobs to stop.
+    pub fn stopper(&self) -> impl Fn() + Send + Sync + 'static {
+        let stoppers: Vec<Box<dyn Fn() + Send + Sync>> = self
+            .jobs
+            .iter()
+            .map(|job| -> Box<dyn Fn() + Send + Sync> {
+                match job {
+                    Running::Stream(job) => Box::new(job.stopper()),
+                    Running::Batch(job) => Box::new(job.stopper()),
+                }
+            })
+            .collect();
+        let stopping = Arc::clone(&self.stopping);
+        move || {
+            stopping.store(true, Ordering::Release);
+            stoppers.iter().for_each(|stop| stop());
+        }
+    }
+
+    /// Returns what the streaming jobs have done so far.
+    pub fn progress(&self) -> Vec<JobReport> {
+        let stream = |job: &Running| match job {
+            Running::Stream(job) => Some(job.progress()),
+            Running::Batch(_) => None,
+        };
+        self.jobs.iter().filter_map(stream).collect()
+    }
+
+    /// Returns whether every job has ended, or one has failed.
+    pub fn is_over(&self) -> bool {
+        let over = |job: &Running| match job {
+            Running::Stream(job) => job.is_over(),
+            Running::Batch(job) => job.is_over(),
+        };
+        self.jobs.iter().all(over)
+    }
+
+    /// Waits for all jobs. Each runs to its own end: one that fails harms no other.
+    pub fn wait(self) -> ApplicationOutcome {
+        let mut outcome = ApplicationOutcome { reports: vec![], error: None, stopped: false };
+        for job in self.jobs {
+            let Outcome { report, ending, .. } = match job {
+                Running::Stream(job) => job.wait(),
+                Running::Batch(job) => job.wait(),
+            };
+            match ending {
+                Ok(Ending::Stopped) => outcome.stopped = true,
+                Ok(Ending::Finished) => {}
+                Err(error) => {
+                    outcome.error.get_or_insert((report.name.clone(), error));
+                }
+            }
+            outcome.reports.push(report);
+        }
+        outcome
+    }
+}
+
+fn open_sinks(jobs: &[PlannedJob], settings: &Settings) -> Result<Vec<Box<dyn Sink>>> {
+    let mut shared: BTreeMap<String, Arc<Mutex<Shared>>> = BTreeMap::new();
+    let mut users: BTreeMap<String, usize> = BTreeMap::new();
+    for name in jobs.iter().filter_map(|job| job.shared_sink.clone()) {
+        *users.entry(name).or_default() += 1;
+    }
+    let open = |job: &PlannedJob| {
+        let request = WriteRequest {
+            schema: Arc::clone(&job.output),
+            key: job.key.clone(),
+            changelog: job.changelog,
+            clock: Arc::clone(&settings.clock),
+        };
+        job.sink.open(&request)
+    };
+    let mut sinks: Vec<Box<dyn Sink>> = vec![];
+    for job in jobs {
+        let name = job.shared_sink.as_ref().filter(|name| users.get(*name).is_some_and(|users| *users > 1));
+        // Queries that show their rows to the user each have columns of their own.
+        let Some(name) = name.filter(|name| *name != "stdout") else {
+            sinks.push(open(job)?);
+            continue;
+        };
+        let writer = match shared.get(name) {
+            Some(writer) => Arc::clone(writer),
+            None => {
+                let writer = Arc::new(Mutex::new(Shared { sink: open(job)?, users: users[name] }));
+                shared.insert(name.clone(), Arc::clone(&writer));
+                writer
+            }
+        };
+        sinks.push(Box::new(SharedSink { writer, written: Written::default() }));
+    }
+    Ok(sinks)
+}
+
+/// One writer for several jobs; it finishes with the last of them.
+struct Shared {
+    sink: Box<dyn Sink>,
+    users: usize,
+}
+
+struct SharedSink {
+    writer: Arc<Mutex<Shared>>,
+    written: Written,
+}
+
+impl Sink for SharedSink {
+    fn write(&mut self, changes: &ChangeBatch) -> Result<()> {
+        self.written.rows += changes.num_rows() as u64;
+        let mut writer = self.writer.lock();
+        let before = writer.sink.written().bytes;
+        writer.sink.write(changes)?;
+        self.written.bytes += writer.sink.written().bytes - before;
+        Ok(())
+    }
+
+    fn advance(&mut self, _watermark: Watermark) -> Result<()> {
+        // Event time in a stream of several writers is as far as the slowest, which no single writer knows.
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.writer.lock().sink.flush()
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        let mut writer = self.writer.lock();
+        writer.users -= 1;
+        if writer.users == 0 { writer.sink.finish() } else { writer.sink.flush() }
+    }
+
+    fn written(&self) -> Written {
+        self.written
+    }
+}

@@ -1,0 +1,273 @@
+//! [`Query`]: the statements that run something, in one form; and the answers to those that ask.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use sqlparser::ast;
+
+use super::catalog::Catalog;
+use super::settings::Settings;
+use crate::config::Entry;
+use crate::connect::CONNECTORS;
+use crate::error::{Error, Result};
+use crate::sql::functions::function_catalog;
+use crate::sql::plan::{Planner, relation_names};
+use crate::sql::{
+    EmitMode, InlineOptions, InsertSource, OptionItem, ParsedStatement, ShowKind, Statement, StreamQuery,
+};
+
+/// Where a query's rows go, as its statement says it.
+#[derive(Debug, Clone)]
+pub(super) enum Target {
+    /// To the user.
+    Stdout,
+    /// To the stream that the statement creates.
+    Created(String),
+    /// To a sink with options of its own.
+    Options(String, Vec<OptionItem>),
+    /// To a declared stream, or a sink of the query's options.
+    Named(String),
+}
+
+impl Target {
+    pub(super) fn name(&self) -> Option<String> {
+        match self {
+            Self::Stdout => None,
+            Self::Created(name) | Self::Options(name, _) | Self::Named(name) => Some(name.clone()),
+        }
+    }
+}
+
+/// A statement that runs a query.
+#[derive(Debug, Clone)]
+pub(super) struct Query {
+    pub(super) name: String,
+    pub(super) query: ast::Query,
+    pub(super) span: Range<usize>,
+    /// The relations that it names, its own common table expressions among them.
+    pub(super) reads: BTreeSet<String>,
+    pub(super) reads_nothing: bool,
+    pub(super) target: Target,
+    /// The stream that it creates.
+    pub(super) creates: Option<String>,
+    pub(super) insert_columns: Option<Vec<String>>,
+    /// Whether the result is cast to the target's columns.
+    pub(super) casts: bool,
+    pub(super) options: Vec<OptionItem>,
+    pub(super) inline_options: Vec<InlineOptions>,
+    pub(super) uris: Vec<String>,
+    pub(super) emit: Option<EmitMode>,
+    pub(super) grace_ms: Option<i64>,
+    pub(super) key: Vec<usize>,
+    pub(super) has_window: bool,
+    pub(super) is_select: bool,
+    pub(super) explain: bool,
+    /// What `SET`, the command line and annotations say.
+    pub(super) set: Vec<Entry>,
+}
+
+impl Query {
+    /// Returns the stream that others can read once this query is planned.
+    pub(super) fn gives(&self) -> Option<String> {
+        self.creates.clone()
+    }
+}
+
+/// Returns the query of a statement, if it has one; `set` are the options in force where it stands.
+pub(super) fn queries(parsed: ParsedStatement, set: &[Entry], ordinal: usize) -> Option<Query> {
+    let mut options = set.to_vec();
+    for annotation in &parsed.annotations {
+        options.push(Entry::new(
+            format!("@{}", annotation.name),
+            annotation.value.clone(),
+            crate::config::Origin::Annotation(annotation.span.clone()),
+        ));
+    }
+    options.retain(|entry| !entry.key.starts_with('@') || is_job_annotation(&entry.key));
+    let named = parsed.annotations.iter().find(|annotation| ["name", "job_name"].contains(&annotation.name.as_str()));
+    let name = named.map(|annotation| annotation.value.clone());
+    let mut query = of_statement(parsed.statement, parsed.span, ordinal)?;
+    query.name = name.unwrap_or(query.name);
+    query.set = options;
+    Some(query)
+}
+
+fn is_job_annotation(key: &str) -> bool {
+    ["@job_mode", "@batch_size", "@num_partitions", "@failure_strategy", "@partitioning_strategy"].contains(&key)
+}
+
+fn of_statement(statement: Statement, span: Range<usize>, ordinal: usize) -> Option<Query> {
+    match statement {
+        Statement::Select(query) => {
+            let target = match &query.into {
+                Some(name) if query.into_options.is_empty() => Target::Named(name.value.clone()),
+                Some(name) => Target::Options(name.value.clone(), query.into_options.clone()),
+                None => Target::Stdout,
+            };
+            let is_select = query.into.is_none();
+            Some(Query { is_select, ..of_query(*query, format!("query-{}", ordinal + 1), span, target) })
+        }
+        Statement::CreateAs(create) => {
+            let name = create.name.value.clone();
+            let target = match &create.query.into {
+                Some(into) if create.query.into_options.is_empty() => Target::Named(into.value.clone()),
+                Some(into) => Target::Options(into.value.clone(), create.query.into_options.clone()),
+                None if create.sink_options.is_empty() => Target::Created(name.clone()),
+                None => Target::Options(name.clone(), create.sink_options.clone()),
+            };
+            let query = of_query(create.query, name.clone(), span, target);
+            Some(Query { creates: Some(name), casts: false, ..query })
+        }
+        Statement::Insert { target, columns, source } => {
+            let named = Target::Named(target.value.clone());
+            let name = format!("insert-into-{}", target.value);
+            let query = match source {
+                InsertSource::Query(query) => of_query(*query, name, span, named),
+                InsertSource::Values(rows) => of_values(rows, name, span, named),
+            };
+            let columns = columns.map(|columns| columns.into_iter().map(|column| column.value).collect());
+            Some(Query { insert_columns: columns, casts: true, ..query })
+        }
+        Statement::Explain { statement, .. } => {
+            let query = of_statement(*statement, span, ordinal)?;
+            Some(Query { explain: true, ..query })
+        }
+        _ => None,
+    }
+}
+
+fn of_query(query: StreamQuery, name: String, span: Range<usize>, target: Target) -> Query {
+    let text = query.query.to_string();
+    let reads = relation_names(&query.query);
+    let mut inline_options = query.inline_options;
+    let mut options = query.options;
+    // `FROM s WITH ('connector' = …)` at the very end declares the source.
+    if let Some(source) = query.options_follow
+        && options.iter().any(|item| ["connector", "type"].contains(&item.key.as_str()))
+    {
+        inline_options.push(InlineOptions { source, options: std::mem::take(&mut options) });
+    }
+    Query {
+        name,
+        reads_nothing: reads.is_empty(),
+        reads,
+        span,
+        target,
+        creates: None,
+        insert_columns: None,
+        casts: false,
+        options,
+        inline_options,
+        uris: query.uris.into_iter().map(|(uri, _)| uri).collect(),
+        emit: query.emit.map(|emit| emit.mode),
+        grace_ms: query.grace_ms,
+        key: query.primary_key,
+        has_window: text.contains(crate::sql::WINDOW_START),
+        is_select: false,
+        explain: false,
+        set: vec![],
+        query: query.query,
+    }
+}
+
+fn of_values(rows: Vec<Vec<ast::Expr>>, name: String, span: Range<usize>, target: Target) -> Query {
+    let rows = rows.into_iter().map(|row| ast::Parens::with_empty_span(row)).collect();
+    let body = ast::SetExpr::Values(ast::Values { explicit_row: false, value_keyword: false, rows });
+    let query = ast::Query {
+        with: None,
+        body: Box::new(body),
+        order_by: None,
+        limit_clause: None,
+        fetch: None,
+        locks: vec![],
+        for_clause: None,
+        settings: None,
+        format_clause: None,
+        pipe_operators: vec![],
+    };
+    Query {
+        name,
+        query,
+        span,
+        reads: BTreeSet::new(),
+        reads_nothing: true,
+        target,
+        creates: None,
+        insert_columns: None,
+        casts: true,
+        options: vec![],
+        inline_options: vec![],
+        uris: vec![],
+        emit: None,
+        grace_ms: None,
+        key: vec![],
+        has_window: false,
+        is_select: false,
+        explain: false,
+        set: vec![],
+    }
+}
+
+/// Returns what a `SHOW` or `DESCRIBE` says.
+pub(super) fn answer(
+    statement: &Statement,
+    catalog: &mut Catalog,
+    settings: &Settings,
+    planner: &Planner,
+) -> Result<String> {
+    match statement {
+        Statement::Describe { name, .. } => describe(&name.value, catalog, settings),
+        Statement::Show { what: ShowKind::Create(_, name), .. } => {
+            let columns = describe(&name.value, catalog, settings)?;
+            let columns: Vec<String> = columns.lines().map(|line| format!("  {line}")).collect();
+            Ok(format!("CREATE STREAM {} (\n{}\n)", name.value, columns.join(",\n")))
+        }
+        Statement::Show { what, like } => {
+            let names: Vec<String> = match what {
+                ShowKind::Streams => catalog.names(),
+                ShowKind::Connectors => {
+                    CONNECTORS.iter().map(|doc| format!("{} ({})", doc.name, doc.directions)).collect()
+                }
+                ShowKind::Functions => function_catalog(planner.stream_state())?
+                    .into_iter()
+                    .map(|entry| format!("{}: {}", entry.name, entry.help))
+                    .collect(),
+                ShowKind::Tables | ShowKind::Jobs | ShowKind::Create(..) => {
+                    return Err(Error::not_yet("SHOW of tables and jobs in an application"));
+                }
+            };
+            let names = names.into_iter().filter(|name| like.as_ref().is_none_or(|like| is_like(name, like)));
+            Ok(names.collect::<Vec<_>>().join("\n"))
+        }
+        _ => Err(Error::internal("not a question")),
+    }
+}
+
+fn describe(name: &str, catalog: &mut Catalog, settings: &Settings) -> Result<String> {
+    if catalog.get(name).is_none() {
+        return Err(Planner::unknown_relation(name, &crate::sql::plan::Inputs::default()));
+    }
+    let relation = catalog.relation(name, settings)?;
+    let mut text = String::new();
+    for field in relation.schema.fields() {
+        let null = if field.is_nullable() { "" } else { " NOT NULL" };
+        let data_type = crate::sql::functions::type_name(field.data_type());
+        writeln!(text, "{} {data_type}{null}", field.name()).unwrap_or_default();
+    }
+    Ok(text.trim_end().to_owned())
+}
+
+/// `LIKE` with `%` and `_`, in any case.
+fn is_like(name: &str, pattern: &str) -> bool {
+    fn matches(name: &[char], pattern: &[char]) -> bool {
+        match pattern.split_first() {
+            None => name.is_empty(),
+            Some(('%', rest)) => (0..=name.len()).any(|skip| matches(&name[skip..], rest)),
+            Some(('_', rest)) => !name.is_empty() && matches(&name[1..], rest),
+            Some((character, rest)) => name.first() == Some(character) && matches(&name[1..], rest),
+        }
+    }
+    let lower = |text: &str| text.to_lowercase().chars().collect::<Vec<_>>();
+    matches(&lower(name), &lower(pattern))
+}

@@ -1,0 +1,368 @@
+//! Batch jobs: DataFusion runs the whole plan once; sources are read and decoded as in a stream.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use crossbeam_channel::bounded;
+use datafusion::catalog::default_table_source::{provider_as_source, source_as_provider};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::execution::{SessionState, TaskContext};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableScanBuilder, TableType};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream_partitioned};
+use futures::StreamExt;
+use parking_lot::Mutex;
+
+use super::driver::Ending;
+use super::messages::{Permits, SourceClock, StopFlag, ToDriver};
+use super::reader::Reader;
+use super::report::{JobReport, RejectedRecord, SourceReport};
+use super::running::{spawn, with_clock};
+use super::scan::{Processed, Scan, Ticket};
+use super::{Outcome, running};
+use crate::connect::{ChunkLimits, Sink};
+use crate::error::{Error, Result};
+use crate::flow::ChangeBatch;
+use crate::sql::functions::EpochClock;
+use crate::sql::plan::{Compiler, scan_plan};
+use crate::sql::relation::{OnError, Relation, RelationTable};
+use crate::time::{Clock, Stopwatch};
+
+/// Everything that a batch job is started with.
+pub struct BatchSpec {
+    /// The name, for messages.
+    pub name: String,
+    /// What it computes.
+    pub plan: LogicalPlan,
+    /// Where the rows go; opened already.
+    pub sink: Box<dyn Sink>,
+    /// What the sink writes, for the report.
+    pub sink_name: String,
+    /// DataFusion's registry of functions and rules.
+    pub state: SessionState,
+    /// How many workers read each source.
+    pub parallelism: usize,
+    /// How large chunks may grow.
+    pub limits: ChunkLimits,
+    /// What bad records do, where their source does not say.
+    pub on_error: OnError,
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A running batch job.
+pub struct BatchJob {
+    stop: StopFlag,
+    thread: JoinHandle<(Result<Ending>, JobReport)>,
+}
+
+impl BatchJob {
+    /// Starts the job on a thread of its own.
+    pub fn start(spec: BatchSpec) -> Result<Self> {
+        let stop = StopFlag::default();
+        let flag = stop.clone();
+        let thread = spawn("batch", move || {
+            let stopwatch = Stopwatch::start(Arc::clone(&spec.clock));
+            let report = Arc::new(Mutex::new(JobReport { mode: "batch", name: spec.name.clone(), ..JobReport::default() }));
+            let ending = run(spec, &flag, &report);
+            let mut report = report.lock().clone();
+            report.seconds = stopwatch.seconds();
+            report.state = match &ending {
+                Ok(Ending::Finished) => "finished",
+                Ok(Ending::Stopped) => "stopped",
+                Err(_) => "failed",
+            };
+            (ending, report)
+        })?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Asks the job to stop.
+    pub fn stopper(&self) -> impl Fn() + Send + Sync + 'static {
+        let stop = self.stop.clone();
+        move || stop.raise()
+    }
+
+    /// Waits until the job has ended.
+    pub fn wait(self) -> Outcome {
+        let (ending, report) = self.thread.join().unwrap_or_else(|cause| {
+            (Err(super::shards::panicked("a batch job", cause.as_ref())), JobReport::default())
+        });
+        Outcome { report, ending, snapshot: None }
+    }
+
+    /// Returns whether the job has ended.
+    pub fn is_over(&self) -> bool {
+        self.thread.is_finished()
+    }
+}
+
+fn run(mut spec: BatchSpec, stop: &StopFlag, report: &Arc<Mutex<JobReport>>) -> Result<Ending> {
+    let clock = EpochClock::default();
+    clock.set_millis(spec.clock.now_millis());
+    let state = with_clock(&spec.state, &clock);
+    let shared = Arc::new(Shared {
+        state: state.clone(),
+        parallelism: spec.parallelism.max(1),
+        limits: spec.limits,
+        on_error: spec.on_error,
+        clock: Arc::clone(&spec.clock),
+        stop: stop.clone(),
+        report: Arc::clone(report),
+    });
+    let plan = with_batch_tables(spec.plan, &shared)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(spec.parallelism.max(1))
+        .thread_stack_size(8 << 20)
+        .build()
+        .map_err(|error| Error::exhausted("cannot start threads").with_cause(error))?;
+    let ending = runtime.block_on(async {
+        let plan = state.query_planner().create_physical_plan(&plan, &state).await?;
+        let streams = execute_stream_partitioned(plan, state.task_ctx())?;
+        let (sender, mut batches) = tokio::sync::mpsc::channel::<DataFusionResult<RecordBatch>>(4);
+        for mut stream in streams {
+            let sender = sender.clone();
+            runtime.spawn(async move {
+                while let Some(batch) = stream.next().await {
+                    if sender.send(batch).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        while let Some(batch) = batches.recv().await {
+            let batch = batch?;
+            if stop.is_raised() {
+                return Ok(Ending::Stopped);
+            }
+            if batch.num_rows() > 0 {
+                spec.sink.write(&ChangeBatch::inserts(batch))?;
+            }
+        }
+        Ok(if stop.is_raised() { Ending::Stopped } else { Ending::Finished })
+    });
+    stop.raise();
+    runtime.shutdown_background();
+    if ending.is_ok() {
+        spec.sink.finish()?;
+    }
+    let written = spec.sink.written();
+    let mut report = report.lock();
+    report.rows_out = written.rows;
+    report.bytes_out = written.bytes;
+    report.sinks =
+        vec![super::SinkReport { to: spec.sink_name, rows: written.rows, bytes: written.bytes }];
+    ending
+}
+
+/// What the tables of a batch job share.
+#[derive(Debug)]
+struct Shared {
+    state: SessionState,
+    parallelism: usize,
+    limits: ChunkLimits,
+    on_error: OnError,
+    clock: Arc<dyn Clock>,
+    stop: StopFlag,
+    report: Arc<Mutex<JobReport>>,
+}
+
+/// Makes the plan's scans read.
+fn with_batch_tables(plan: LogicalPlan, shared: &Arc<Shared>) -> Result<LogicalPlan> {
+    let replaced = plan.transform_up_with_subqueries(|node| {
+        let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
+        let provider = source_as_provider(&scan.source)?;
+        let Some(table) = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<RelationTable>() else {
+            return Ok(Transformed::no(node));
+        };
+        let table = BatchTable {
+            relation: Arc::clone(&table.relation),
+            schema: table.schema(),
+            shared: Arc::clone(shared),
+        };
+        let scan = TableScanBuilder::new(scan.table_name.clone(), provider_as_source(Arc::new(table)))
+            .with_projection(scan.projection.clone())
+            .with_filters(scan.filters.clone())
+            .with_fetch(scan.fetch)
+            .build()?;
+        Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
+    })?;
+    Ok(replaced.data)
+}
+
+#[derive(Debug)]
+struct BatchTable {
+    relation: Arc<Relation>,
+    schema: SchemaRef,
+    shared: Arc<Shared>,
+}
+
+#[async_trait]
+impl TableProvider for BatchTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        limit: Option<usize>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let wanted = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let scan = scan_plan(Arc::clone(&self.relation), &self.schema, &wanted).map_err(external)?;
+        let schema = Arc::clone(&scan.schema);
+        let readers = start_reading(scan, &self.shared).map_err(external)?;
+        let partitions = readers.into_iter().map(|receiver| {
+            let partition = BatchPartition { schema: Arc::clone(&schema), receiver: Mutex::new(Some(receiver)) };
+            Arc::new(partition) as Arc<dyn PartitionStream>
+        });
+        Ok(Arc::new(StreamingTableExec::try_new(schema.clone(), partitions.collect(), None, vec![], false, limit)?))
+    }
+}
+
+fn external(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+type Batches = tokio::sync::mpsc::Receiver<DataFusionResult<RecordBatch>>;
+
+/// Starts the threads that read and decode a source; each worker feeds one partition of the plan.
+fn start_reading(scan: crate::sql::plan::ScanPlan, shared: &Arc<Shared>) -> Result<Vec<Batches>> {
+    let request = running::read_request(&scan, shared.limits, &shared.clock)?;
+    let source = scan.relation.source.open(&request)?;
+    let ordinal = {
+        let mut report = shared.report.lock();
+        let from = scan.relation.source.describe();
+        report.sources.push(SourceReport { name: scan.relation.name.clone(), from, ..SourceReport::default() });
+        report.sources.len() - 1
+    };
+    let (ticket_sender, tickets) = bounded::<Ticket>(shared.parallelism * 2);
+    let (to_driver, from_reader) = bounded::<ToDriver>(64);
+    let permits = Arc::new(Permits::new(shared.parallelism * 2 + 2));
+    let reader = Reader {
+        scan: 0,
+        source,
+        resuming: vec![],
+        idle_timeout_ms: i64::MAX,
+        clock: Arc::clone(&shared.clock),
+        source_clock: Arc::new(SourceClock::default()),
+        permits: Arc::clone(&permits),
+        stop: shared.stop.clone(),
+        tickets: ticket_sender,
+        driver: to_driver,
+    };
+    let mut receivers = vec![];
+    let compiler = Compiler::new(&shared.state);
+    let mut senders = vec![];
+    for _ in 0..shared.parallelism {
+        let (sender, receiver) = tokio::sync::mpsc::channel(4);
+        receivers.push(receiver);
+        senders.push(sender.clone());
+        let mut worker = BatchWorker {
+            scan: Scan::try_new(&scan, &request, &compiler, shared.on_error)?,
+            name: scan.relation.name.clone(),
+            source: ordinal,
+            shared: Arc::clone(shared),
+            permits: Arc::clone(&permits),
+            sender,
+        };
+        let tickets = tickets.clone();
+        spawn("worker", move || {
+            while let Ok(ticket) = tickets.recv() {
+                if !worker.run(ticket) {
+                    return;
+                }
+            }
+        })?;
+    }
+    spawn("reader", move || reader.run())?;
+    spawn("watcher", move || {
+        while let Ok(message) = from_reader.recv() {
+            if let (ToDriver::Failed(error), Some(sender)) = (message, senders.first()) {
+                // A plan that is gone needs no error.
+                drop(sender.blocking_send(Err(external(error))));
+            }
+        }
+    })?;
+    Ok(receivers)
+}
+
+struct BatchWorker {
+    scan: Scan,
+    name: String,
+    source: usize,
+    shared: Arc<Shared>,
+    permits: Arc<Permits>,
+    sender: tokio::sync::mpsc::Sender<DataFusionResult<RecordBatch>>,
+}
+
+impl BatchWorker {
+    /// Processes a chunk; returns false when nobody wants more.
+    fn run(&mut self, ticket: Ticket) -> bool {
+        let processed = self.scan.process(ticket);
+        self.permits.give_back(1);
+        let outcome = processed.and_then(|processed| self.account(processed));
+        let outputs = match outcome {
+            Ok(outputs) => outputs,
+            Err(error) => return self.sender.blocking_send(Err(external(error))).is_ok(),
+        };
+        outputs.into_iter().all(|batch| self.sender.blocking_send(Ok(batch.rows().clone())).is_ok())
+    }
+
+    fn account(&self, processed: Processed) -> Result<Vec<ChangeBatch>> {
+        let mut report = self.shared.report.lock();
+        for rejected in &processed.rejected {
+            let place = format!("`{}` {}", self.name, rejected.place);
+            if self.scan.on_error() == OnError::Fail {
+                return Err(Error::data(format!("{place}: {}", rejected.message)).with_hint(
+                    "mend the record, or set `on.error` = 'skip' to count such records and leave them out",
+                ));
+            }
+            if report.rejections.len() < 10 {
+                report.rejections.push(RejectedRecord { place, message: rejected.message.clone() });
+            }
+        }
+        super::driver::add_to_report(&mut report, self.source, &processed, true);
+        Ok(processed.output)
+    }
+}
+
+#[derive(Debug)]
+struct BatchPartition {
+    schema: SchemaRef,
+    receiver: Mutex<Option<Batches>>,
+}
+
+impl PartitionStream for BatchPartition {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let schema = Arc::clone(&self.schema);
+        match self.receiver.lock().take() {
+            Some(mut receiver) => {
+                let stream = futures::stream::poll_fn(move |context| receiver.poll_recv(context));
+                Box::pin(RecordBatchStreamAdapter::new(schema, stream))
+            }
+            None => {
+                let twice = external(Error::internal("a source was read twice by one plan"));
+                let failed = futures::stream::once(async move { Err(twice) });
+                Box::pin(RecordBatchStreamAdapter::new(schema, failed))
+            }
+        }
+    }
+}

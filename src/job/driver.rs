@@ -1,0 +1,353 @@
+//! The driver: puts processed chunks back in order, makes epochs of them, and runs the operators.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use parking_lot::Mutex;
+
+use super::carry::Carried;
+use super::messages::{Done, Permits, SourceClock, StopFlag, ToDriver, ToSink};
+use super::reader::idle_watermark;
+use super::report::{JobReport, RejectedRecord};
+use super::scan::{Processed, watermark_after};
+use super::shards::ShardedOperator;
+use super::snapshot::{PartitionSnapshot, Snapshot};
+use crate::connect::{PartitionId, Position};
+use crate::error::{Error, Result};
+use crate::flow::{ChangeBatch, EpochContext};
+use crate::sql::functions::EpochClock;
+use crate::sql::plan::Target;
+use crate::sql::relation::OnError;
+use crate::time::{Clock, Watermark};
+
+/// How often the driver looks at the clock when nothing arrives.
+const TICK: Duration = Duration::from_millis(20);
+/// How many rejected records a report shows.
+const SHOWN_REJECTIONS: usize = 10;
+
+/// One source as the driver sees it.
+pub(super) struct DrivenScan {
+    pub(super) name: String,
+    pub(super) target: Target,
+    pub(super) bound_ms: i64,
+    pub(super) idle_timeout_ms: i64,
+    pub(super) on_error: OnError,
+    pub(super) clock: Arc<SourceClock>,
+    pub(super) partitions: Vec<DrivenPartition>,
+    pub(super) ended: bool,
+    /// Chunks that were processed, and how many there are in all once that is known.
+    pub(super) chunks: u64,
+    pub(super) chunks_in_all: Option<u64>,
+}
+
+/// One partition as the driver sees it.
+pub(super) struct DrivenPartition {
+    id: PartitionId,
+    carried: Carried,
+    position: Option<Position>,
+    next_turn: u64,
+    waiting: BTreeMap<u64, Done>,
+    chunks_in_all: Option<u64>,
+    promised: Option<Watermark>,
+}
+
+/// Runs the epochs of a job.
+pub(super) struct Driver {
+    pub(super) scans: Vec<DrivenScan>,
+    pub(super) operators: Vec<ShardedOperator>,
+    pub(super) targets: Vec<Target>,
+    pub(super) resuming: Vec<Vec<PartitionSnapshot>>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) epoch_clock: EpochClock,
+    pub(super) permits: Vec<Arc<Permits>>,
+    pub(super) memory_limit: Option<u64>,
+    pub(super) stop: StopFlag,
+    pub(super) input: Receiver<ToDriver>,
+    pub(super) sink: Sender<ToSink>,
+    pub(super) report: Arc<Mutex<JobReport>>,
+    pub(super) epoch: u64,
+    pub(super) watermark: Watermark,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Its inputs ended, or no more was wanted.
+    Finished,
+    /// It was asked to stop.
+    Stopped,
+}
+
+impl Driver {
+    /// Runs epochs until the inputs end, the job is stopped, or something fails.
+    pub(super) fn run(&mut self) -> Result<Ending> {
+        let ending = self.run_epochs();
+        if ending.is_ok() {
+            drop(self.sink.send(ToSink::Finish));
+        }
+        self.stop.raise();
+        self.report.lock().watermark = self.watermark.to_string();
+        ending
+    }
+
+    fn run_epochs(&mut self) -> Result<Ending> {
+        loop {
+            let failed = self.take_in();
+            let ready = self.ready();
+            let ended = self.scans.iter().all(|scan| scan.ended);
+            let worth_it = !ready.is_empty() || ended || self.time_moves();
+            if worth_it {
+                self.run_epoch(ready)?;
+            }
+            if let Some(error) = failed {
+                return Err(error);
+            }
+            if ended || !self.operators.iter().all(ShardedOperator::wants_more) {
+                return Ok(Ending::Finished);
+            }
+            if self.stop.is_raised() {
+                return Ok(Ending::Stopped);
+            }
+        }
+    }
+
+    /// Waits for something to arrive, and takes in all that has; returns what failed.
+    fn take_in(&mut self) -> Option<Error> {
+        let first = match self.input.recv_timeout(TICK) {
+            Ok(message) => message,
+            Err(RecvTimeoutError::Timeout) => return None,
+            Err(RecvTimeoutError::Disconnected) => return Some(Error::internal("the job's workers are gone")),
+        };
+        let mut failed = None;
+        let mut next = Some(first);
+        while let Some(message) = next {
+            if let ToDriver::Failed(error) = message {
+                failed.get_or_insert(error);
+            } else {
+                self.note(message);
+            }
+            next = self.input.try_recv().ok();
+        }
+        for scan in &mut self.scans {
+            scan.ended = scan.chunks_in_all == Some(scan.chunks + scan.waiting_chunks());
+        }
+        failed
+    }
+
+    fn note(&mut self, message: ToDriver) {
+        match message {
+            ToDriver::Partitions { scan, partitions } => self.meet_partitions(scan, partitions),
+            ToDriver::Processed(done) => {
+                let partition = &mut self.scans[done.scan].partitions[done.partition];
+                partition.waiting.insert(done.turn, *done);
+            }
+            ToDriver::PartitionEnd { scan, partition, chunks } => {
+                self.scans[scan].partitions[partition].chunks_in_all = Some(chunks);
+            }
+            ToDriver::ScanEnd { scan, chunks } => self.scans[scan].chunks_in_all = Some(chunks),
+            ToDriver::Failed(_) => {}
+        }
+    }
+
+    fn meet_partitions(&mut self, scan: usize, partitions: Vec<PartitionId>) {
+        let known = self.scans[scan].partitions.len();
+        for id in partitions.into_iter().skip(known) {
+            let before = self.resuming[scan].iter().find(|partition| partition.id == id);
+            self.scans[scan].partitions.push(DrivenPartition {
+                id,
+                carried: before.map(|before| before.carried).unwrap_or_default(),
+                position: before.and_then(|before| before.position),
+                next_turn: 0,
+                waiting: BTreeMap::new(),
+                chunks_in_all: None,
+                promised: None,
+            });
+        }
+        self.report.lock().sources[scan].partitions = self.scans[scan].partitions.len();
+    }
+
+    /// Takes the chunks whose predecessors are all done, in order.
+    fn ready(&mut self) -> Vec<Done> {
+        let mut ready = vec![];
+        for scan in &mut self.scans {
+            for partition in &mut scan.partitions {
+                while let Some(done) = partition.waiting.remove(&partition.next_turn) {
+                    partition.next_turn += 1;
+                    scan.chunks += 1;
+                    ready.push(done);
+                }
+            }
+        }
+        ready
+    }
+
+    /// Returns whether the watermark moves without input: everything is quiet and time goes on by the clock.
+    fn time_moves(&self) -> bool {
+        !self.operators.is_empty()
+            && self.scans.iter().any(|scan| {
+                scan.idle_watermark(self.clock.monotonic_micros()).is_some_and(|mark| mark > scan.clock.watermark())
+            })
+    }
+
+    fn run_epoch(&mut self, ready: Vec<Done>) -> Result<()> {
+        self.epoch += 1;
+        let epoch = EpochContext { epoch: self.epoch, now_ms: self.clock.now_millis() };
+        self.epoch_clock.set_millis(epoch.now_ms);
+        let mut to_operators: Vec<Vec<ChangeBatch>> = self.operators.iter().map(|_| vec![]).collect();
+        let mut to_sink = vec![];
+        let mut failed = None;
+        for done in ready {
+            let scan = done.scan;
+            self.permits[scan].give_back(1);
+            if failed.is_some() {
+                continue;
+            }
+            match self.account(done) {
+                Ok(output) => match self.scans[scan].target {
+                    Target::Operator(operator) => to_operators[operator].extend(output),
+                    Target::Sink => to_sink.extend(output),
+                },
+                Err(error) => failed = Some(error),
+            }
+        }
+        // A job that fails closes no window on what it has seen so far.
+        let watermark = if failed.is_some() { self.watermark } else { self.advance_watermark() };
+        for ordinal in 0..self.operators.len() {
+            let input = std::mem::take(&mut to_operators[ordinal]);
+            let output = self.operators[ordinal].run(input, watermark, &epoch)?;
+            match self.targets[ordinal] {
+                Target::Operator(next) => to_operators[next].extend(output),
+                Target::Sink => to_sink.extend(output),
+            }
+        }
+        self.check_memory()?;
+        self.report.lock().epochs = self.epoch;
+        if self.sink.send(ToSink::Epoch(to_sink, watermark)).is_err() {
+            return Err(Error::internal("the sink is gone"));
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Counts what became of a chunk, moves its partition on, and returns what goes on.
+    fn account(&mut self, done: Done) -> Result<Vec<ChangeBatch>> {
+        let scan = &mut self.scans[done.scan];
+        let partition = &mut scan.partitions[done.partition];
+        let processed = done.result.map_err(|error| error.within(format!("`{}` {}", scan.name, partition.id)))?;
+        let mut report = self.report.lock();
+        for rejected in &processed.rejected {
+            let place = format!("`{}` {} {}", scan.name, partition.id, rejected.place);
+            if scan.on_error == OnError::Fail {
+                return Err(Error::data(format!("{place}: {}", rejected.message)).with_hint(
+                    "mend the record, or set `on.error` = 'skip' to count such records and leave them out",
+                ));
+            }
+            if report.rejections.len() < SHOWN_REJECTIONS {
+                report.rejections.push(RejectedRecord { place, message: rejected.message.clone() });
+            }
+        }
+        partition.position = Some(done.end);
+        partition.carried.seen = partition.carried.seen.max(processed.seen);
+        partition.carried.lines += processed.lines;
+        partition.carried.records += processed.records;
+        if let Some(promised) = done.watermark {
+            partition.promised = Some(promised);
+        }
+        let passes = match scan.target {
+            Target::Sink => true,
+            Target::Operator(operator) => !self.operators[operator].name.contains("aggregate")
+                && self.operators[operator].name != "distinct",
+        };
+        add_to_report(&mut report, done.scan, &processed, passes);
+        Ok(processed.output)
+    }
+
+    fn check_memory(&self) -> Result<()> {
+        let Some(limit) = self.memory_limit else { return Ok(()) };
+        let largest = self.operators.iter().max_by_key(|operator| operator.bytes());
+        let total: usize = self.operators.iter().map(ShardedOperator::bytes).sum();
+        match largest {
+            Some(largest) if total as u64 > limit => Err(Error::exhausted(format!(
+                "the job's state takes {total} bytes, more than `memory.limit` = {limit}; most of it is in operator `{}`",
+                largest.name
+            ))
+            .with_hint("raise `memory.limit`, use a smaller window, or fewer keys")),
+            _ => Ok(()),
+        }
+    }
+
+    fn advance_watermark(&mut self) -> Watermark {
+        let now = self.clock.monotonic_micros();
+        let mut lowest = Watermark::END;
+        for scan in &mut self.scans {
+            let marks: Vec<Option<Watermark>> =
+                scan.partitions.iter().map(|partition| partition.watermark(scan.bound_ms)).collect();
+            let mark = if scan.ended {
+                Watermark::END
+            } else if marks.is_empty() {
+                scan.clock.watermark()
+            } else {
+                scan.clock.advance(&marks, scan.idle_watermark(now))
+            };
+            lowest = lowest.min(mark);
+        }
+        self.watermark.advance_to(lowest);
+        self.watermark
+    }
+
+    /// Returns what the job needs to go on from here elsewhere; only after the run.
+    pub(super) fn snapshot(&mut self) -> Result<Snapshot> {
+        let scans = self.scans.iter().map(|scan| {
+            let partitions = scan.partitions.iter().map(|partition| PartitionSnapshot {
+                id: partition.id.clone(),
+                position: partition.position,
+                carried: partition.carried,
+            });
+            (scan.clock.watermark(), partitions.collect())
+        });
+        let scans = scans.collect();
+        let operators = self.operators.iter_mut().map(ShardedOperator::take_delta).collect::<Result<_>>()?;
+        Ok(Snapshot { epoch: self.epoch, watermark: self.watermark, scans, operators })
+    }
+}
+
+pub(super) fn add_to_report(report: &mut JobReport, scan: usize, processed: &Processed, passes: bool) {
+    let rejected = processed.rejected.len() as u64;
+    let source = &mut report.sources[scan];
+    source.records += processed.records;
+    source.bytes += processed.bytes;
+    source.rejected += rejected;
+    report.rows_in += processed.records;
+    report.bytes_in += processed.bytes;
+    report.rejected += rejected;
+    let rows: usize = processed.output.iter().map(ChangeBatch::num_rows).sum();
+    report.add_tally(scan, processed.tally, if passes { rows as u64 } else { 0 });
+}
+
+impl DrivenScan {
+    fn waiting_chunks(&self) -> u64 {
+        self.partitions.iter().map(|partition| partition.waiting.len() as u64).sum()
+    }
+
+    /// Returns the watermark that the clock gives a source of which all partitions are idle.
+    fn idle_watermark(&self, now_micros: i64) -> Option<Watermark> {
+        let highest = self.partitions.iter().filter_map(|partition| partition.watermark(self.bound_ms)).max()?;
+        idle_watermark(highest, self.clock.quiet_since(), now_micros, self.idle_timeout_ms)
+    }
+}
+
+impl DrivenPartition {
+    /// Returns the partition's watermark; none once it has ended.
+    fn watermark(&self, bound_ms: i64) -> Option<Watermark> {
+        if self.chunks_in_all == Some(self.next_turn) {
+            return None;
+        }
+        if let Some(promised) = self.promised {
+            return Some(promised);
+        }
+        let mut mark = watermark_after(self.carried.seen, bound_ms);
+        mark.advance_to(self.carried.floor);
+        Some(mark)
+    }
+}

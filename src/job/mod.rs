@@ -1,0 +1,29 @@
+//! Jobs: a planned query on threads, from its sources to its sink.
+//!
+//! ```text
+//! reader ─▶ workers (decode, time, steps, partial aggregates) ─▶ driver (epochs, operators) ─▶ sink
+//! ```
+//!
+//! A reader thread for each source cuts chunks of whole records. Workers process chunks of a partition side by side
+//! and pass what depends on order along a carry. The driver puts the results back in order and makes epochs of
+//! whatever is there: under load many chunks, at low rates one row. The sink has a thread of its own.
+
+pub mod application;
+mod batch;
+mod carry;
+mod driver;
+mod messages;
+mod options;
+mod reader;
+mod report;
+mod running;
+mod scan;
+mod shards;
+mod snapshot;
+mod system_columns;
+
+pub use driver::Ending;
+pub use options::{DOCS as JOB_OPTION_DOCS, Delivery, JobOptions, Mode};
+pub use report::{JobReport, OperatorReport, RejectedRecord, SinkReport, SourceReport};
+pub use running::{Job, JobSpec, Outcome};
+pub use snapshot::Snapshot;

@@ -1,0 +1,159 @@
+//! The reader thread: takes chunks from one source and hands them to the workers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+
+use super::carry::{Carried, Carry};
+use super::messages::{Permits, SourceClock, StopFlag, ToDriver};
+use super::scan::Ticket;
+use crate::connect::{PartitionId, Polled, Source};
+use crate::error::Result;
+use crate::time::{Clock, Watermark};
+
+/// How long a reader waits for input before it looks whether the job was stopped.
+const WAIT: Duration = Duration::from_millis(20);
+
+/// Reads one source.
+pub(super) struct Reader {
+    pub(super) scan: usize,
+    pub(super) source: Box<dyn Source>,
+    /// What partitions go on from, by identity.
+    pub(super) resuming: Vec<(PartitionId, Carried)>,
+    pub(super) idle_timeout_ms: i64,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) source_clock: Arc<SourceClock>,
+    pub(super) permits: Arc<Permits>,
+    pub(super) stop: StopFlag,
+    pub(super) tickets: Sender<Ticket>,
+    pub(super) driver: Sender<ToDriver>,
+}
+
+/// What the reader knows of a partition.
+struct PartitionState {
+    carry: Arc<Carry>,
+    chunks: u64,
+    /// When it last had rows, on the reader's own time, which stands still while the reader is held back.
+    last_rows: i64,
+    idle: bool,
+}
+
+impl Reader {
+    /// Reads until the source ends, fails, or the job stops.
+    pub(super) fn run(mut self) {
+        if let Err(error) = self.read() {
+            // A driver that is gone has already ended the job.
+            drop(self.driver.send(ToDriver::Failed(error)));
+        }
+    }
+
+    fn read(&mut self) -> Result<()> {
+        let mut partitions: Vec<PartitionState> = vec![];
+        let mut held_back = 0;
+        self.meet_partitions(&mut partitions, 0);
+        loop {
+            let before = self.clock.monotonic_micros();
+            if self.stop.is_raised() {
+                return Ok(());
+            }
+            if !self.permits.take(WAIT) {
+                held_back += self.clock.monotonic_micros() - before;
+                continue;
+            }
+            held_back += self.clock.monotonic_micros() - before;
+            let polled = self.source.poll(WAIT)?;
+            if !matches!(polled, Polled::Chunk(_)) {
+                self.permits.give_back(1);
+            }
+            let own_time = self.clock.monotonic_micros() - held_back;
+            self.meet_partitions(&mut partitions, own_time);
+            match polled {
+                Polled::Chunk(chunk) => {
+                    if !self.hand_over(&mut partitions, chunk, own_time) {
+                        return Ok(());
+                    }
+                }
+                Polled::Idle => self.note_quiet(&partitions),
+                Polled::PartitionEnd(partition) => {
+                    let chunks = partitions[partition].chunks;
+                    drop(self.driver.send(ToDriver::PartitionEnd { scan: self.scan, partition, chunks }));
+                }
+                Polled::End => {
+                    let chunks = partitions.iter().map(|partition| partition.chunks).sum();
+                    drop(self.driver.send(ToDriver::ScanEnd { scan: self.scan, chunks }));
+                    return Ok(());
+                }
+            }
+            self.find_idle(&mut partitions, own_time);
+        }
+    }
+
+    fn meet_partitions(&mut self, known: &mut Vec<PartitionState>, own_time: i64) {
+        let all = self.source.partitions();
+        if all.len() == known.len() && !known.is_empty() {
+            return;
+        }
+        for id in &all[known.len()..] {
+            let carried = self.resuming.iter().find(|(other, _)| other == id).map(|(_, carried)| *carried);
+            let mut carried = carried.unwrap_or_default();
+            carried.floor.advance_to(self.source_clock.watermark());
+            let carry = Arc::new(Carry::resuming(carried));
+            known.push(PartitionState { carry, chunks: 0, last_rows: own_time, idle: false });
+        }
+        let partitions = all.to_vec();
+        drop(self.driver.send(ToDriver::Partitions { scan: self.scan, partitions }));
+    }
+
+    /// Hands a chunk to the workers; returns false when nobody wants it any more.
+    fn hand_over(&self, partitions: &mut [PartitionState], chunk: crate::connect::Chunk, own_time: i64) -> bool {
+        let partition = &mut partitions[chunk.partition];
+        let floor = self.source_clock.set_active(chunk.partition);
+        if partition.idle {
+            partition.idle = false;
+            partition.carry.lift(floor);
+        }
+        partition.last_rows = own_time;
+        let turn = partition.chunks;
+        partition.chunks += 1;
+        let ticket = Ticket {
+            scan: self.scan,
+            turn,
+            chunk,
+            arrival_ms: self.clock.now_millis(),
+            carry: Arc::clone(&partition.carry),
+        };
+        self.tickets.send(ticket).is_ok()
+    }
+
+    /// Tells the driver since when nothing has come at all, so that time can go on by the clock.
+    fn note_quiet(&self, partitions: &[PartitionState]) {
+        if self.source_clock.quiet_since().is_none() && partitions.iter().any(|partition| partition.chunks > 0) {
+            self.source_clock.set_quiet(self.clock.monotonic_micros());
+        }
+    }
+
+    fn find_idle(&self, partitions: &mut [PartitionState], own_time: i64) {
+        for (ordinal, partition) in partitions.iter_mut().enumerate() {
+            let quiet_ms = (own_time - partition.last_rows) / 1_000;
+            if !partition.idle && quiet_ms >= self.idle_timeout_ms {
+                partition.idle = true;
+                self.source_clock.set_idle(ordinal);
+            }
+        }
+    }
+}
+
+/// Returns the watermark to use when every partition is idle: time goes on with the clock.
+pub(super) fn idle_watermark(
+    highest: Watermark,
+    quiet_since: Option<i64>,
+    now_micros: i64,
+    timeout_ms: i64,
+) -> Option<Watermark> {
+    let quiet_ms = (now_micros - quiet_since?) / 1_000;
+    if highest == Watermark::NONE || highest == Watermark::END || quiet_ms < timeout_ms {
+        return None;
+    }
+    Some(Watermark::from_millis(highest.millis().saturating_add(quiet_ms)))
+}

@@ -1,0 +1,130 @@
+//! [`JobReport`]: what a job did, row by row accounted for.
+
+use serde::Serialize;
+
+use crate::flow::Tally;
+
+/// What became of the records of one source.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct SourceReport {
+    /// The stream's name.
+    pub name: String,
+    /// Where the records come from.
+    pub from: String,
+    /// Records read, good and bad.
+    pub records: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Records that did not fit and were left out.
+    pub rejected: u64,
+    /// Rows that came after their window had closed.
+    pub late: u64,
+    /// Rows that a condition kept out before the first operator.
+    pub filtered: u64,
+    /// The number of partitions.
+    pub partitions: usize,
+}
+
+/// What one operator took and gave.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct OperatorReport {
+    /// The operator's name.
+    pub name: String,
+    /// Rows taken: for an aggregate, rows of partial states.
+    pub rows_in: u64,
+    /// Rows given, deletes included.
+    pub rows_out: u64,
+    /// Rows that a condition after it kept out.
+    pub filtered: u64,
+    /// Bytes of state at the end.
+    pub state_bytes: usize,
+}
+
+/// What the sink took.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct SinkReport {
+    /// Where the rows went.
+    pub to: String,
+    /// Rows written, deletes included.
+    pub rows: u64,
+    /// Bytes written.
+    pub bytes: u64,
+}
+
+/// A record that was left out, for messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RejectedRecord {
+    /// Where it is: stream, partition, line or offset, byte.
+    pub place: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// What a job did.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct JobReport {
+    /// The job's name.
+    pub name: String,
+    /// Whether it ran as `stream` or `batch`.
+    pub mode: &'static str,
+    /// How it ended: `finished`, `stopped` or `failed`.
+    pub state: &'static str,
+    /// Seconds from the job's start to its end, without process start and planning.
+    pub seconds: f64,
+    /// Records read, over all sources.
+    pub rows_in: u64,
+    /// Bytes read, over all sources.
+    pub bytes_in: u64,
+    /// Rows written.
+    pub rows_out: u64,
+    /// Bytes written.
+    pub bytes_out: u64,
+    /// Rows that came after their window had closed.
+    pub late: u64,
+    /// Records that did not fit and were left out.
+    pub rejected: u64,
+    /// Rows that a condition kept out before the first operator.
+    pub filtered: u64,
+    /// Rows that went into aggregates.
+    pub merged: u64,
+    /// Rows that `UNNEST` made, less those it made them of.
+    pub expanded: i64,
+    /// Rows that went past the first stage: into an operator other than an aggregate, or to the sink.
+    pub passed: u64,
+    /// Epochs run.
+    pub epochs: u64,
+    /// The watermark at the end.
+    pub watermark: String,
+    /// The highest resident memory of the process, in bytes.
+    pub peak_memory_bytes: u64,
+    /// By source.
+    pub sources: Vec<SourceReport>,
+    /// By operator.
+    pub operators: Vec<OperatorReport>,
+    /// By sink.
+    pub sinks: Vec<SinkReport>,
+    /// The first rejected records.
+    pub rejections: Vec<RejectedRecord>,
+}
+
+impl JobReport {
+    /// Adds what became of the rows of a chunk of source `source`.
+    pub(crate) fn add_tally(&mut self, source: usize, tally: Tally, passed: u64) {
+        self.sources[source].late += tally.late;
+        self.sources[source].filtered += tally.filtered;
+        self.late += tally.late;
+        self.filtered += tally.filtered;
+        self.merged += tally.merged;
+        self.expanded += tally.expanded;
+        self.passed += passed;
+    }
+
+    /// Returns how many records are unaccounted for: 0, or there is a bug.
+    ///
+    /// Every record read was rejected, filtered, late, merged into an aggregate, or passed on.
+    pub fn unaccounted(&self) -> i64 {
+        let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let outcomes = self.rejected + self.filtered + self.late + self.merged + self.passed;
+        signed(self.rows_in) + self.expanded - signed(outcomes)
+    }
+}

@@ -1,0 +1,393 @@
+//! [`Job`]: a planned query put on threads.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use datafusion::execution::SessionState;
+use parking_lot::Mutex;
+
+use super::carry::Carried;
+use super::driver::{DrivenScan, Driver, Ending};
+use super::messages::{Done, Permits, SourceClock, StopFlag, ToDriver, ToSink};
+use super::reader::Reader;
+use super::report::{JobReport, OperatorReport, SinkReport, SourceReport};
+use super::scan::{Scan, Ticket};
+use super::shards::{ShardedOperator, panicked};
+use super::snapshot::Snapshot;
+use crate::connect::{ChunkLimits, ReadRequest, Sink, Source, Written};
+use crate::error::{Error, Result};
+use crate::sql::functions::EpochClock;
+use crate::sql::plan::{Compiler, ScanPlan, StreamPlan};
+use crate::sql::relation::OnError;
+use crate::time::{Clock, Stopwatch, Watermark};
+
+/// Everything that a job is started with.
+pub struct JobSpec {
+    /// The name, for messages.
+    pub name: String,
+    /// What it computes.
+    pub plan: StreamPlan,
+    /// Where the rows go; opened already.
+    pub sink: Box<dyn Sink>,
+    /// What the sink writes, for the report.
+    pub sink_name: String,
+    /// DataFusion's registry of functions and rules.
+    pub state: SessionState,
+    /// How many workers and shards there are.
+    pub parallelism: usize,
+    /// How large chunks may grow.
+    pub limits: ChunkLimits,
+    /// What bad records do, where their source does not say.
+    pub on_error: OnError,
+    /// How many bytes of state the job may hold.
+    pub memory_limit: Option<u64>,
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Whether snapshots will be asked for.
+    pub record: bool,
+}
+
+/// A running job.
+pub struct Job {
+    stop: StopFlag,
+    report: Arc<Mutex<JobReport>>,
+    driver: JoinHandle<(Result<Ending>, Option<Result<Snapshot>>)>,
+    others: Vec<JoinHandle<()>>,
+    sink: JoinHandle<Result<Written>>,
+    stopwatch: Stopwatch,
+}
+
+/// What is left of a job.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What it did.
+    pub report: JobReport,
+    /// How it ended.
+    pub ending: Result<Ending>,
+    /// Where it can go on, if it recorded its state.
+    pub snapshot: Option<Snapshot>,
+}
+
+impl Job {
+    /// Opens the sources and starts the threads; with a snapshot the job goes on from there.
+    pub fn start(spec: JobSpec, resuming: Option<Snapshot>) -> Result<Self> {
+        let stopwatch = Stopwatch::start(Arc::clone(&spec.clock));
+        let epoch_clock = EpochClock::default();
+        epoch_clock.set_millis(spec.clock.now_millis());
+        let state = with_clock(&spec.state, &epoch_clock);
+        let opened = spec.plan.scans.iter().map(|scan| open(scan, &spec)).collect::<Result<Vec<_>>>()?;
+        let stop = StopFlag::default();
+        let report = Arc::new(Mutex::new(empty_report(&spec)));
+        let workers = spec.parallelism.max(1);
+        let (ticket_sender, tickets) = bounded(workers * 2 + 2);
+        let (to_driver, input) = bounded(workers * 8 + 64);
+        let (to_sink, sink_input) = bounded(2);
+
+        let mut driver = driver(&spec, &state, resuming.as_ref(), input, to_sink, &stop, &report, &epoch_clock)?;
+        let mut threads = vec![];
+        for _ in 0..workers {
+            // Compiled before the first thread starts, so that a faulty plan starts nothing.
+            let compiler = Compiler::new(&state);
+            let scans = spec.plan.scans.iter().zip(&opened).map(|(plan, opened)| {
+                Scan::try_new(plan, &opened.request, &compiler, spec.on_error)
+            });
+            threads.push(scans.collect::<Result<Vec<_>>>()?);
+        }
+        let mut others = vec![];
+        for scans in threads {
+            let (tickets, to_driver, stop) = (tickets.clone(), to_driver.clone(), stop.clone());
+            others.push(spawn("worker", move || work(scans, &tickets, &to_driver, &stop))?);
+        }
+        for (scan, opened) in opened.into_iter().enumerate() {
+            let reader = Reader {
+                scan,
+                source: opened.source,
+                resuming: resuming_partitions(resuming.as_ref(), scan),
+                idle_timeout_ms: spec.plan.scans[scan].relation.watermark.idle_timeout_ms,
+                clock: Arc::clone(&spec.clock),
+                source_clock: Arc::clone(&driver.scans[scan].clock),
+                permits: Arc::clone(&driver.permits[scan]),
+                stop: stop.clone(),
+                tickets: ticket_sender.clone(),
+                driver: to_driver.clone(),
+            };
+            let mut reader = reader;
+            reader.seek(resuming.as_ref())?;
+            others.push(spawn("reader", move || reader.run())?);
+        }
+        drop((ticket_sender, to_driver));
+        let sink = spec.sink;
+        let sink = spawn("sink", move || run_sink(sink, &sink_input))?;
+        let record = spec.record;
+        let driver = spawn("driver", move || {
+            let ending = catch_unwind(AssertUnwindSafe(|| driver.run()));
+            let ending = ending.unwrap_or_else(|cause| Err(panicked("the driver", cause.as_ref())));
+            driver.stop.raise();
+            let snapshot = (record && ending.is_ok()).then(|| driver.snapshot());
+            driver.finish_report();
+            (ending, snapshot)
+        })?;
+        Ok(Self { stop, report, driver, others, sink, stopwatch })
+    }
+
+    /// Asks the job to stop at the end of the running epoch.
+    pub fn stop(&self) {
+        self.stop.raise();
+    }
+
+    /// Returns a handle that stops the job.
+    pub fn stopper(&self) -> impl Fn() + Send + Sync + 'static {
+        let stop = self.stop.clone();
+        move || stop.raise()
+    }
+
+    /// Returns what the job has done so far.
+    pub fn progress(&self) -> JobReport {
+        let mut report = self.report.lock().clone();
+        report.seconds = self.stopwatch.seconds();
+        report
+    }
+
+    /// Returns whether the job has ended.
+    pub fn is_over(&self) -> bool {
+        self.driver.is_finished()
+    }
+
+    /// Waits until the job has ended.
+    pub fn wait(self) -> Outcome {
+        let gone = |what: &str| Error::internal(format!("the {what} panicked"));
+        let (ending, snapshot) = self.driver.join().unwrap_or_else(|_| (Err(gone("driver")), None));
+        self.stop.raise();
+        let written = self.sink.join().unwrap_or_else(|cause| Err(panicked("the sink", cause.as_ref())));
+        for thread in self.others {
+            // A worker's panic has reached the driver as a failed chunk.
+            drop(thread.join());
+        }
+        let mut report = self.report.lock().clone();
+        report.seconds = self.stopwatch.seconds();
+        let ending = match (ending, written) {
+            (ending, Ok(written)) => {
+                report.rows_out = written.rows;
+                report.bytes_out = written.bytes;
+                if let Some(sink) = report.sinks.first_mut() {
+                    (sink.rows, sink.bytes) = (written.rows, written.bytes);
+                }
+                ending
+            }
+            // The driver only sees that the sink is gone; the sink knows why.
+            (_, Err(error)) => Err(error),
+        };
+        report.state = match &ending {
+            Ok(Ending::Finished) => "finished",
+            Ok(Ending::Stopped) => "stopped",
+            Err(_) => "failed",
+        };
+        match snapshot.transpose() {
+            Ok(snapshot) => Outcome { report, ending, snapshot },
+            Err(error) => Outcome { report, ending: Err(error), snapshot: None },
+        }
+    }
+}
+
+/// A source that was opened, and what for.
+struct Opened {
+    source: Box<dyn Source>,
+    request: ReadRequest,
+}
+
+fn open(scan: &ScanPlan, spec: &JobSpec) -> Result<Opened> {
+    let request = read_request(scan, spec.limits, &spec.clock)?;
+    let source = scan.relation.source.open(&request).map_err(|error| {
+        let name = format!("stream `{}`", scan.relation.name);
+        error.within(name)
+    })?;
+    Ok(Opened { source, request })
+}
+
+/// Returns what to open the source of a scan for.
+pub(crate) fn read_request(scan: &ScanPlan, limits: ChunkLimits, clock: &Arc<dyn Clock>) -> Result<ReadRequest> {
+    use crate::sql::relation::SystemColumn::{Headers, Offset, TieOffset};
+    let mut columns = scan.columns.clone();
+    if let Some(event_time) = &scan.relation.event_time {
+        let ordinal = scan.relation.schema.index_of(&event_time.column)?;
+        if let Err(place) = columns.binary_search(&ordinal) {
+            columns.insert(place, ordinal);
+        }
+    }
+    Ok(ReadRequest {
+        schema: Arc::clone(&scan.relation.schema),
+        columns,
+        offsets: scan.system.contains(&Offset) || scan.system.contains(&TieOffset),
+        headers: scan.system.contains(&Headers),
+        limits,
+        clock: Arc::clone(clock),
+    })
+}
+
+#[expect(clippy::too_many_arguments, reason = "the driver is wired here and nowhere else")]
+fn driver(
+    spec: &JobSpec,
+    state: &SessionState,
+    resuming: Option<&Snapshot>,
+    input: Receiver<ToDriver>,
+    sink: Sender<ToSink>,
+    stop: &StopFlag,
+    report: &Arc<Mutex<JobReport>>,
+    epoch_clock: &EpochClock,
+) -> Result<Driver> {
+    let compiler = Compiler::new(state);
+    let shards = (spec.parallelism / 2).max(1);
+    let operators = spec.plan.operators.iter();
+    let operators = operators.map(|plan| ShardedOperator::try_new(plan, &compiler, shards, spec.record));
+    let mut operators = operators.collect::<Result<Vec<_>>>()?;
+    if let Some(snapshot) = resuming {
+        for (operator, deltas) in operators.iter_mut().zip(&snapshot.operators) {
+            deltas.iter().try_for_each(|delta| operator.restore(delta))?;
+        }
+    }
+    let scans = spec.plan.scans.iter().enumerate().map(|(ordinal, scan)| DrivenScan {
+        name: scan.relation.name.clone(),
+        target: scan.target,
+        bound_ms: scan.relation.watermark.bound_ms,
+        idle_timeout_ms: scan.relation.watermark.idle_timeout_ms,
+        on_error: scan.relation.on_error.unwrap_or(spec.on_error),
+        clock: Arc::new(SourceClock::resuming(
+            resuming.map_or(Watermark::NONE, |snapshot| snapshot.scans[ordinal].0),
+        )),
+        partitions: vec![],
+        ended: false,
+        chunks: 0,
+        chunks_in_all: None,
+    });
+    let in_flight = spec.parallelism.max(1) * 2 + 2;
+    Ok(Driver {
+        scans: scans.collect(),
+        operators,
+        targets: spec.plan.operators.iter().map(|operator| operator.target).collect(),
+        resuming: (0..spec.plan.scans.len())
+            .map(|scan| resuming.map(|snapshot| snapshot.scans[scan].1.clone()).unwrap_or_default())
+            .collect(),
+        clock: Arc::clone(&spec.clock),
+        epoch_clock: epoch_clock.clone(),
+        permits: spec.plan.scans.iter().map(|_| Arc::new(Permits::new(in_flight))).collect(),
+        memory_limit: spec.memory_limit,
+        stop: stop.clone(),
+        input,
+        sink,
+        report: Arc::clone(report),
+        epoch: resuming.map_or(0, |snapshot| snapshot.epoch),
+        watermark: resuming.map_or(Watermark::NONE, |snapshot| snapshot.watermark),
+    })
+}
+
+impl Driver {
+    fn finish_report(&self) {
+        let mut report = self.report.lock();
+        report.operators = self
+            .operators
+            .iter()
+            .map(|operator| OperatorReport {
+                name: operator.name.clone(),
+                rows_in: operator.rows_in,
+                rows_out: operator.rows_out,
+                filtered: operator.filtered,
+                state_bytes: operator.bytes(),
+            })
+            .collect();
+    }
+}
+
+fn resuming_partitions(resuming: Option<&Snapshot>, scan: usize) -> Vec<(crate::connect::PartitionId, Carried)> {
+    let Some(snapshot) = resuming else { return vec![] };
+    snapshot.scans[scan].1.iter().map(|partition| (partition.id.clone(), partition.carried)).collect()
+}
+
+impl Reader {
+    /// Makes the source go on where the snapshot was taken.
+    fn seek(&mut self, resuming: Option<&Snapshot>) -> Result<()> {
+        let Some(snapshot) = resuming else { return Ok(()) };
+        for before in &snapshot.scans[self.scan].1 {
+            let ordinal = self.source.partitions().iter().position(|id| *id == before.id);
+            if let (Some(ordinal), Some(position)) = (ordinal, before.position) {
+                self.source.seek(ordinal, position)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn with_clock(state: &SessionState, clock: &EpochClock) -> SessionState {
+    let mut state = state.clone();
+    state.config_mut().options_mut().extensions.insert(clock.clone());
+    state
+}
+
+fn empty_report(spec: &JobSpec) -> JobReport {
+    let source = |scan: &ScanPlan| SourceReport {
+        name: scan.relation.name.clone(),
+        from: scan.relation.source.describe(),
+        ..SourceReport::default()
+    };
+    JobReport {
+        name: spec.name.clone(),
+        mode: "stream",
+        state: "running",
+        sources: spec.plan.scans.iter().map(source).collect(),
+        sinks: vec![SinkReport { to: spec.sink_name.clone(), ..SinkReport::default() }],
+        ..JobReport::default()
+    }
+}
+
+pub(super) fn spawn<T: Send + 'static>(
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>> {
+    // DataFusion's expressions recurse; a deep one must not meet the small default stack.
+    let thread = std::thread::Builder::new().name(format!("velo-{name}")).stack_size(8 << 20);
+    thread.spawn(body).map_err(|error| Error::exhausted("cannot start a thread").with_cause(error))
+}
+
+/// A worker: processes chunks of any source until there are none.
+fn work(mut scans: Vec<Scan>, tickets: &Receiver<Ticket>, driver: &Sender<ToDriver>, stop: &StopFlag) {
+    while let Ok(ticket) = tickets.recv() {
+        if stop.is_raised() {
+            // Nobody waits for the rest; the turn is taken so that no other worker hangs.
+            ticket.carry.pass(ticket.turn, i64::MIN, 0, 0);
+            continue;
+        }
+        let (scan, partition, turn) = (ticket.scan, ticket.chunk.partition, ticket.turn);
+        let (end, watermark) = (ticket.chunk.end, ticket.chunk.watermark);
+        let result = catch_unwind(AssertUnwindSafe(|| scans[scan].process(ticket)));
+        let result = result.unwrap_or_else(|cause| Err(panicked("a worker", cause.as_ref())));
+        let done = Done { scan, partition, turn, end, watermark, result };
+        if driver.send(ToDriver::Processed(Box::new(done))).is_err() {
+            stop.raise();
+        }
+    }
+}
+
+/// The sink thread: writes epochs until the job ends.
+fn run_sink(mut sink: Box<dyn Sink>, input: &Receiver<ToSink>) -> Result<Written> {
+    while let Ok(message) = input.recv() {
+        match message {
+            ToSink::Epoch(changes, watermark) => {
+                for batch in &changes {
+                    sink.write(batch)?;
+                }
+                sink.advance(watermark)?;
+                if !changes.is_empty() && input.is_empty() {
+                    sink.flush()?;
+                }
+            }
+            ToSink::Finish => {
+                sink.finish()?;
+                return Ok(sink.written());
+            }
+        }
+    }
+    // The job failed: what it wrote so far stays, and the rest is not said to be complete.
+    sink.flush()?;
+    Ok(sink.written())
+}

@@ -1,0 +1,333 @@
+//! [`Scan`]: what the workers do with the chunks of one source, compiled once per worker.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::TimestampMillisecondType;
+
+use super::carry::Carry;
+use super::system_columns::RowPlaces;
+use crate::connect::{Chunk, Payload, ReadRequest};
+use crate::error::{Error, ErrorKind, Result};
+use crate::flow::{ChangeBatch, Fragment, Tally};
+use crate::format::{Decoder, Layout, Rejected};
+use crate::sql::plan::{Compiler, ScanPlan};
+use crate::sql::relation::OnError;
+use crate::time::{BadTime, EventTimeReader, Watermark, running_watermarks};
+
+/// A chunk on its way to a worker.
+pub(crate) struct Ticket {
+    /// The ordinal of the scan.
+    pub(crate) scan: usize,
+    /// The ordinal of the chunk among those of its partition.
+    pub(crate) turn: u64,
+    /// The records.
+    pub(crate) chunk: Chunk,
+    /// When it arrived, in epoch milliseconds.
+    pub(crate) arrival_ms: i64,
+    /// What the partition's chunks pass along.
+    pub(crate) carry: Arc<Carry>,
+}
+
+/// What became of a chunk.
+#[derive(Debug, Default)]
+pub(crate) struct Processed {
+    /// The rows that are left, or the partial states.
+    pub(crate) output: Vec<ChangeBatch>,
+    /// The counts.
+    pub(crate) tally: Tally,
+    /// Records read, good and bad.
+    pub(crate) records: u64,
+    /// Bytes read.
+    pub(crate) bytes: u64,
+    /// Lines read.
+    pub(crate) lines: u64,
+    /// The highest event time, in epoch milliseconds; `i64::MIN` where there was no row.
+    pub(crate) seen: i64,
+    /// The records that did not fit.
+    pub(crate) rejected: Vec<BadRecord>,
+}
+
+/// A record that did not fit, with its place.
+#[derive(Debug, Clone)]
+pub(crate) struct BadRecord {
+    /// Its place: line and byte, or offset.
+    pub(crate) place: String,
+    /// What is wrong.
+    pub(crate) message: String,
+}
+
+/// One worker's way with the chunks of one source.
+pub(crate) struct Scan {
+    plan: ScanPlan,
+    decoder: Option<Box<dyn Decoder>>,
+    event_time: Option<EventTimeReader>,
+    fragment: Fragment,
+    on_error: OnError,
+    /// For each column that the steps want its ordinal among the columns that are read; none for system columns.
+    places: Vec<Option<usize>>,
+}
+
+/// The good rows of a chunk and what is known of each.
+struct Rows {
+    batch: RecordBatch,
+    places: RowPlaces,
+    times: Vec<i64>,
+    /// The watermark at each row, where an upstream job says it.
+    marks: Option<Vec<i64>>,
+}
+
+impl Scan {
+    /// Compiles a scan; `request` is what the source was opened for.
+    pub(crate) fn try_new(
+        plan: &ScanPlan,
+        request: &ReadRequest,
+        compiler: &Compiler<'_>,
+        on_error: OnError,
+    ) -> Result<Self> {
+        let used = request.used_schema()?;
+        let event_time = match &plan.relation.event_time {
+            Some(event_time) => {
+                let (ordinal, field) = used.column_with_name(&event_time.column).ok_or_else(|| {
+                    Error::internal(format!("the event time `{}` is not read", event_time.column))
+                })?;
+                let format = event_time.format.clone();
+                Some(EventTimeReader::try_new(ordinal, field.name(), field.data_type(), format)?)
+            }
+            None => None,
+        };
+        let place_of = |&column: &usize| {
+            let declared = plan.columns.get(column)?;
+            request.columns.iter().position(|read| read == declared)
+        };
+        Ok(Self {
+            decoder: plan.relation.source.decoder(request)?,
+            event_time,
+            fragment: compiler.fragment(&plan.steps)?,
+            on_error: plan.relation.on_error.unwrap_or(on_error),
+            places: plan.order.iter().map(place_of).collect(),
+            plan: plan.clone(),
+        })
+    }
+
+    /// Decodes a chunk, takes its turn in the partition, and runs the steps.
+    pub(crate) fn process(&mut self, ticket: Ticket) -> Result<Processed> {
+        let Ticket { turn, chunk, arrival_ms, carry, .. } = ticket;
+        let mut place_in_line = TurnGuard { carry: &carry, turn, taken: false };
+        let mut processed = Processed { seen: i64::MIN, ..Processed::default() };
+        let (start, partition) = (chunk.start, chunk.partition);
+        let (rows, rejected) = self.decode(chunk, arrival_ms, &mut processed)?;
+        let rows = self.drop_bad_times(rows, &rejected.1, &mut processed)?;
+        processed.seen = rows.times.iter().copied().max().unwrap_or(i64::MIN);
+        let before = place_in_line.take(&processed);
+
+        for bad in rejected.0 {
+            processed.rejected.push(BadRecord {
+                place: rows.places.describe_rejected(&bad, start, before.lines),
+                message: bad.message,
+            });
+        }
+        for (place, message) in rejected.1.iter().map(|bad| (bad.row, &bad.message)) {
+            let place = rejected.2.describe(place, start, before.lines);
+            processed.rejected.push(BadRecord { place, message: message.clone() });
+        }
+        if self.stops_at_rejected(&processed) {
+            return Ok(processed);
+        }
+        let marks = match &rows.marks {
+            Some(marks) => marks.clone(),
+            None => {
+                let bound = self.plan.relation.watermark.bound_ms;
+                running_watermarks(&rows.times, before.seen, before.floor, bound)
+            }
+        };
+        let batch = self.with_system_columns(&rows, &marks, arrival_ms, partition, start)?;
+        let mut bad = vec![];
+        self.run(batch, 0, &mut processed, &mut bad)?;
+        for (row, message) in bad {
+            let place = rows.places.describe(row, start, before.lines);
+            processed.rejected.push(BadRecord { place, message });
+        }
+        Ok(processed)
+    }
+
+    fn stops_at_rejected(&self, processed: &Processed) -> bool {
+        self.on_error == OnError::Fail && !processed.rejected.is_empty()
+    }
+
+    /// Returns the rows, and the rejected records: by the decoder, by event time, and the places of the latter.
+    #[expect(clippy::type_complexity, reason = "the two kinds of rejects are told apart one line later")]
+    fn decode(
+        &mut self,
+        chunk: Chunk,
+        arrival_ms: i64,
+        processed: &mut Processed,
+    ) -> Result<(Rows, (Vec<Rejected>, Vec<BadTime>, RowPlaces))> {
+        let (batch, places, rejected, stamps) = match chunk.payload {
+            Payload::Lines(bytes) => {
+                let decoded = self.decoder()?.decode(&bytes, Layout::Lines)?;
+                processed.bytes = bytes.len() as u64;
+                processed.records = (decoded.rows.num_rows() + decoded.rejected.len()) as u64;
+                processed.lines = decoded.lines;
+                let places = RowPlaces::lines(bytes, &decoded);
+                (decoded.rows, places, decoded.rejected, None)
+            }
+            Payload::Messages(messages) => {
+                let decoded = self.decoder()?.decode(&messages.values, Layout::Ends(&messages.ends))?;
+                processed.bytes = (messages.values.len() + messages.keys.len()) as u64;
+                processed.records = messages.ends.len() as u64;
+                let places = RowPlaces::messages(messages, &decoded);
+                let stamps = places.timestamps(arrival_ms);
+                (decoded.rows, places, decoded.rejected, stamps)
+            }
+            Payload::Rows(rows) => {
+                processed.records = rows.num_rows() as u64;
+                (rows, RowPlaces::Rows, vec![], None)
+            }
+            Payload::Deferred(read) => {
+                processed.bytes = read.bytes();
+                let rows = read.read()?;
+                processed.records = rows.num_rows() as u64;
+                (rows, RowPlaces::Rows, vec![], None)
+            }
+        };
+        let (times, bad) = match (&self.event_time, millis_of(&batch, "__time")) {
+            (_, Some(times)) => (times, vec![]),
+            (Some(reader), None) => {
+                let ahead = self.plan.relation.event_time.as_ref().map_or(i64::MAX, |time| time.max_ahead_ms);
+                reader.read(&batch, arrival_ms, ahead)?
+            }
+            (None, None) => (stamps.unwrap_or_else(|| vec![arrival_ms; batch.num_rows()]), vec![]),
+        };
+        let marks = millis_of(&batch, "__watermark");
+        let all_places = if bad.is_empty() { RowPlaces::Rows } else { places.clone() };
+        Ok((Rows { batch, places, times, marks }, (rejected, bad, all_places)))
+    }
+
+    fn decoder(&mut self) -> Result<&mut Box<dyn Decoder>> {
+        let name = &self.plan.relation.name;
+        self.decoder.as_mut().ok_or_else(|| Error::internal(format!("`{name}` gives bytes but has no format")))
+    }
+
+    /// Leaves out the rows without an event time.
+    fn drop_bad_times(&self, rows: Rows, bad: &[BadTime], _processed: &mut Processed) -> Result<Rows> {
+        if bad.is_empty() {
+            return Ok(rows);
+        }
+        let mut keep = vec![true; rows.times.len()];
+        for bad in bad {
+            keep[bad.row] = false;
+        }
+        let mut flags = keep.iter();
+        let times = rows.times.into_iter().filter(|_| flags.next().copied().unwrap_or(false)).collect();
+        let mask = BooleanArray::from(keep);
+        Ok(Rows {
+            batch: filter_record_batch(&rows.batch, &mask)?,
+            places: rows.places.keep(&mask),
+            times,
+            marks: rows.marks,
+        })
+    }
+
+    fn with_system_columns(
+        &self,
+        rows: &Rows,
+        marks: &[i64],
+        arrival_ms: i64,
+        partition: usize,
+        start: crate::connect::Position,
+    ) -> Result<RecordBatch> {
+        let count = rows.batch.num_rows();
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.places.len());
+        for (place, &ordinal) in self.places.iter().zip(&self.plan.order) {
+            columns.push(match place {
+                Some(place) => Arc::clone(rows.batch.column(*place)),
+                None => {
+                    let column = self.plan.system[ordinal - self.plan.columns.len()];
+                    let known = super::system_columns::Known {
+                        times: &rows.times,
+                        marks,
+                        arrival_ms,
+                        partition,
+                        start,
+                    };
+                    rows.places.system_column(column, &known)?
+                }
+            });
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.plan.schema), columns, &options)?)
+    }
+
+    /// Runs the steps; where a row cannot be evaluated the batch is halved until the row stands alone.
+    fn run(
+        &mut self,
+        batch: RecordBatch,
+        first: usize,
+        processed: &mut Processed,
+        bad: &mut Vec<(usize, String)>,
+    ) -> Result<()> {
+        let mut tally = Tally::default();
+        match self.fragment.run(ChangeBatch::inserts(batch.clone()), &mut tally) {
+            Ok(output) => {
+                processed.tally.add(tally);
+                if output.num_rows() > 0 {
+                    processed.output.push(output);
+                }
+                Ok(())
+            }
+            Err(error) if error.kind() != ErrorKind::Data => Err(error),
+            Err(error) if batch.num_rows() <= 1 => {
+                bad.push((first, error.message().to_owned()));
+                Ok(())
+            }
+            Err(_) => {
+                let half = batch.num_rows() / 2;
+                self.run(batch.slice(0, half), first, processed, bad)?;
+                if self.on_error == OnError::Fail && !bad.is_empty() {
+                    return Ok(());
+                }
+                self.run(batch.slice(half, batch.num_rows() - half), first + half, processed, bad)
+            }
+        }
+    }
+
+    /// Returns what a bad record does to the job.
+    pub(crate) fn on_error(&self) -> OnError {
+        self.on_error
+    }
+}
+
+fn millis_of(batch: &RecordBatch, column: &str) -> Option<Vec<i64>> {
+    let column = batch.column_by_name(column)?;
+    let millis = column.as_primitive_opt::<TimestampMillisecondType>()?;
+    (millis.null_count() == 0).then(|| millis.values().to_vec())
+}
+
+/// Takes the chunk's turn in its partition, also when the chunk fails: others wait behind it.
+struct TurnGuard<'a> {
+    carry: &'a Carry,
+    turn: u64,
+    taken: bool,
+}
+
+impl TurnGuard<'_> {
+    fn take(&mut self, processed: &Processed) -> super::carry::Carried {
+        self.taken = true;
+        self.carry.pass(self.turn, processed.seen, processed.lines, processed.records)
+    }
+}
+
+impl Drop for TurnGuard<'_> {
+    fn drop(&mut self) {
+        if !self.taken {
+            self.carry.pass(self.turn, i64::MIN, 0, 0);
+        }
+    }
+}
+
+/// Returns a watermark that an event time stands for.
+pub(crate) fn watermark_after(seen: i64, bound_ms: i64) -> Watermark {
+    if seen == i64::MIN { Watermark::NONE } else { Watermark::from_millis(seen.saturating_sub(bound_ms)) }
+}

@@ -1,0 +1,166 @@
+//! [`ShardedOperator`]: one stateful operator as instances that each own a range of keys.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::aggregate::{ChangingAggregate, FinalAggregate};
+use crate::bounded::{Limit, Sort};
+use crate::error::{Error, Result};
+use crate::flow::{ChangeBatch, EpochContext, Exchange, Fragment, Operator, StateDelta, Tally};
+use crate::sql::plan::{Compiler, OperatorKind, OperatorPlan};
+use crate::time::Watermark;
+use std::sync::Arc;
+
+/// From how many rows on an epoch is worth a thread for each shard.
+const PARALLEL_ROWS: usize = 4_096;
+
+/// The instances of one operator, the exchange before them and the steps after them.
+pub(super) struct ShardedOperator {
+    pub(super) name: String,
+    shards: Vec<Box<dyn Operator>>,
+    exchange: Option<Exchange>,
+    after: Fragment,
+    pub(super) rows_in: u64,
+    pub(super) rows_out: u64,
+    pub(super) filtered: u64,
+}
+
+impl ShardedOperator {
+    /// Compiles an operator into `shards` instances, or one where one is enough.
+    pub(super) fn try_new(plan: &OperatorPlan, compiler: &Compiler<'_>, shards: usize, record: bool) -> Result<Self> {
+        let exchange = match &plan.exchange {
+            Some(key) if shards > 1 => Some(Exchange::try_new(&plan.input, key.clone(), shards)?),
+            _ => None,
+        };
+        let count = if exchange.is_some() { shards } else { 1 };
+        let instances = (0..count).map(|shard| instance(plan, compiler, shard == 0, record));
+        Ok(Self {
+            name: plan.kind.name(),
+            shards: instances.collect::<Result<_>>()?,
+            exchange,
+            after: compiler.fragment(&plan.steps)?,
+            rows_in: 0,
+            rows_out: 0,
+            filtered: 0,
+        })
+    }
+
+    /// Runs one epoch: takes `input`, advances to `watermark`, and returns what goes on.
+    pub(super) fn run(
+        &mut self,
+        input: Vec<ChangeBatch>,
+        watermark: Watermark,
+        epoch: &EpochContext,
+    ) -> Result<Vec<ChangeBatch>> {
+        let rows: usize = input.iter().map(ChangeBatch::num_rows).sum();
+        self.rows_in += rows as u64;
+        let inputs = self.spread(input)?;
+        let name = &self.name;
+        let outputs: Vec<Result<Vec<ChangeBatch>>> = if self.shards.len() > 1 && rows >= PARALLEL_ROWS {
+            std::thread::scope(|scope| {
+                let work = self.shards.iter_mut().zip(inputs);
+                let threads: Vec<_> = work
+                    .map(|(shard, input)| scope.spawn(move || run_shard(name, shard, input, watermark, epoch)))
+                    .collect();
+                let join = |thread: std::thread::ScopedJoinHandle<'_, Result<Vec<ChangeBatch>>>| {
+                    thread.join().unwrap_or_else(|_| Err(Error::internal(format!("operator `{name}` panicked"))))
+                };
+                threads.into_iter().map(join).collect()
+            })
+        } else {
+            let work = self.shards.iter_mut().zip(inputs);
+            work.map(|(shard, input)| run_shard(name, shard, input, watermark, epoch)).collect()
+        };
+        let mut out = vec![];
+        for batch in outputs.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten() {
+            self.rows_out += batch.num_rows() as u64;
+            let mut tally = Tally::default();
+            let batch = self.after.run(batch, &mut tally)?;
+            self.filtered += tally.filtered;
+            if batch.num_rows() > 0 {
+                out.push(batch);
+            }
+        }
+        Ok(out)
+    }
+
+    fn spread(&mut self, input: Vec<ChangeBatch>) -> Result<Vec<Vec<ChangeBatch>>> {
+        let Some(exchange) = &mut self.exchange else { return Ok(vec![input]) };
+        let mut inputs = vec![vec![]; self.shards.len()];
+        for batch in &input {
+            for (shard, part) in inputs.iter_mut().zip(exchange.split(batch)?) {
+                shard.extend(part);
+            }
+        }
+        Ok(inputs)
+    }
+
+    /// Returns what changed in the state since the last call.
+    pub(super) fn take_delta(&mut self) -> Result<Vec<StateDelta>> {
+        let deltas = self.shards.iter_mut().map(|shard| shard.take_delta());
+        Ok(deltas.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    }
+
+    /// Applies a delta of an operator that may have had another number of shards.
+    pub(super) fn restore(&mut self, delta: &StateDelta) -> Result<()> {
+        let Some(exchange) = &mut self.exchange else { return self.shards[0].restore(delta) };
+        let parts = exchange.split(&ChangeBatch::inserts(delta.rows.clone()))?;
+        for (shard, part) in self.shards.iter_mut().zip(parts) {
+            let rows = part.map_or_else(|| delta.rows.slice(0, 0), |part| part.rows().clone());
+            shard.restore(&StateDelta { rows, watermark: delta.watermark })?;
+        }
+        Ok(())
+    }
+
+    /// Returns about how many bytes the state takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.shards.iter().map(|shard| shard.bytes()).sum()
+    }
+
+    /// Returns whether more input can still change the result.
+    pub(super) fn wants_more(&self) -> bool {
+        self.shards.iter().any(|shard| shard.wants_more())
+    }
+}
+
+fn instance(plan: &OperatorPlan, compiler: &Compiler<'_>, first: bool, record: bool) -> Result<Box<dyn Operator>> {
+    let name = plan.kind.name();
+    Ok(match &plan.kind {
+        OperatorKind::FinalAggregate(spec) => {
+            Box::new(FinalAggregate::try_new(name, Arc::clone(spec), first, record)?)
+        }
+        OperatorKind::ChangingAggregate(spec) => {
+            Box::new(ChangingAggregate::try_new(name, Arc::clone(spec), first, record))
+        }
+        OperatorKind::Sort { order, input, fetch } => {
+            let order = compiler.order(order, input)?;
+            Box::new(Sort::new(Arc::clone(&plan.input), order, *fetch, record))
+        }
+        OperatorKind::Limit { skip, fetch } => Box::new(Limit::new(*skip, *fetch)),
+    })
+}
+
+fn run_shard(
+    name: &str,
+    shard: &mut Box<dyn Operator>,
+    input: Vec<ChangeBatch>,
+    watermark: Watermark,
+    epoch: &EpochContext,
+) -> Result<Vec<ChangeBatch>> {
+    let work = AssertUnwindSafe(|| {
+        let mut out = vec![];
+        for batch in &input {
+            out.extend(shard.apply(0, batch, epoch)?);
+        }
+        drop(input);
+        out.extend(shard.advance(watermark, epoch)?);
+        Ok(out)
+    });
+    catch_unwind(work).unwrap_or_else(|cause| Err(panicked(&format!("operator `{name}`"), cause.as_ref())))
+}
+
+/// Returns the error for a panic in `what`.
+pub(super) fn panicked(what: &str, cause: &(dyn std::any::Any + Send)) -> Error {
+    let text = cause.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| cause.downcast_ref::<String>().cloned()).unwrap_or_default();
+    Error::internal(format!("{what} panicked: {text}")).with_hint("this is a bug of Velostream: please report it")
+}

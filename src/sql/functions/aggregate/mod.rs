@@ -1,0 +1,21 @@
+//! Aggregates that DataFusion lacks: `percentile_disc` and `delta`.
+
+mod delta;
+mod percentile_disc;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::AggregateUDF;
+
+pub(super) use delta::DeltaPlanner;
+
+/// Returns the aggregates of this family.
+pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
+    vec![
+        Arc::new(AggregateUDF::new_from_impl(percentile_disc::PercentileDisc::default())),
+        Arc::new(AggregateUDF::new_from_impl(delta::Delta::default())),
+    ]
+}

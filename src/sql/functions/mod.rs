@@ -1,0 +1,37 @@
+//! Functions: what DataFusion lacks of the names users bring, and the session in which all of them are known.
+//!
+//! Each family is a file. [`session_state`] puts them together with the operators between times, intervals, numbers
+//! and JSON; [`check_comparisons`] and [`fail_on_overflow`] make the strict rules of the language hold.
+
+mod aggregate;
+mod catalog;
+mod check;
+mod clock;
+mod date;
+mod extract;
+mod header;
+mod interval;
+mod json;
+mod json_path;
+mod overflow;
+mod scalar;
+mod session;
+mod text;
+mod text_column;
+mod time_argument;
+mod time_number;
+mod type_name;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+pub use catalog::{FunctionEntry, FunctionKind, function_catalog};
+pub use check::{byte_range, check_comparisons};
+pub use clock::EpochClock;
+pub use overflow::fail_on_overflow;
+pub use session::{SessionProfile, session_state};
+pub use type_name::type_name;
+pub use window::{
+    SESSION_DURATION, WINDOW_END, WINDOW_START, format_window, parse_window, window_end_function, window_start_function,
+};

@@ -1,0 +1,141 @@
+//! The `FROM` clause: options and addresses of sources, windows as table functions, and joins that are refused by name.
+
+use sqlparser::tokenizer::Token;
+
+use super::block::table_window;
+use super::options::option_list;
+use super::query::{Level, Pass, is_query};
+use super::window_refs::{References, WINDOW_END, WINDOW_START};
+use crate::error::{Error, Result};
+use crate::sql::clauses::{WINDOW_NAMES, ends_expression, opens_options, source_before};
+use crate::sql::statement::InlineOptions;
+use crate::sql::tokens::{Tok, closing, expected, span_of};
+
+impl Pass<'_> {
+    /// Rewrites the body of a `FROM` clause.
+    pub(super) fn from(&mut self, tokens: &[Tok]) -> Result<Vec<Tok>> {
+        let mut out: Vec<Tok> = Vec::with_capacity(tokens.len());
+        let mut at = 0;
+        let mut source_next = true;
+        while let Some(tok) = tokens.get(at) {
+            refuse(tokens, at)?;
+            if source_next && let Some(width) = self.table_function(tokens, at, &mut out)? {
+                at += width;
+                source_next = false;
+                continue;
+            }
+            if opens_options(tokens, at) {
+                at = self.inline_options(tokens, at)?;
+                continue;
+            }
+            if tok.token == Token::LParen {
+                let close = closing(tokens, at);
+                let inside = tokens.get(at + 1..close).unwrap_or_default();
+                out.push(tok.clone());
+                out.extend(if is_query(inside) {
+                    self.query(inside, Level::Nested)?
+                } else if source_next {
+                    self.from(inside)?
+                } else {
+                    self.descend(inside)?
+                });
+                out.extend(tokens.get(close).cloned());
+                at = close + 1;
+                source_next = false;
+                continue;
+            }
+            if source_next && let Token::SingleQuotedString(uri) = &tok.token {
+                self.uris.push((uri.clone(), tok.span.clone()));
+            }
+            source_next = tok.token == Token::Comma || tok.is_any(&["JOIN", "LATERAL"]);
+            out.push(tok.clone());
+            at += 1;
+        }
+        Ok(out)
+    }
+
+    /// Reads `WITH (…)` behind a source; returns where the text goes on.
+    fn inline_options(&mut self, tokens: &[Tok], at: usize) -> Result<usize> {
+        let close = closing(tokens, at + 1);
+        let span = span_of(tokens.get(at..=close).unwrap_or_default()).unwrap_or_default();
+        let Some(source) = source_before(tokens.get(..at).unwrap_or_default()) else {
+            return Err(Error::invalid("`WITH` options follow a source's name").with_span(span));
+        };
+        let options = option_list(self.text, tokens.get(at + 2..close).unwrap_or_default(), self.end)?;
+        self.inline_options.push(InlineOptions { source, options });
+        Ok(close + 1)
+    }
+
+    /// Rewrites `TUMBLE(…)` and `TABLE(TUMBLE(…))` as a source; returns how many tokens it had.
+    fn table_function(&mut self, tokens: &[Tok], at: usize, out: &mut Vec<Tok>) -> Result<Option<usize>> {
+        let is = |n: usize, token: &Token| tokens.get(n).is_some_and(|tok| tok.token == *token);
+        let wrapped = tokens.get(at).is_some_and(|tok| tok.is_word("TABLE")) && is(at + 1, &Token::LParen);
+        let name_at = if wrapped { at + 2 } else { at };
+        let Some(name) = tokens.get(name_at).filter(|tok| tok.is_any(WINDOW_NAMES)) else { return Ok(None) };
+        if !is(name_at + 1, &Token::LParen) {
+            return Ok(None);
+        }
+        let close = closing(tokens, name_at + 1);
+        let end = if wrapped { closing(tokens, at + 1) } else { close };
+        if wrapped && end != close + 1 {
+            return Err(expected(tokens.get(close + 1), self.end, &[")"]));
+        }
+        let span = span_of(tokens.get(at..=end).unwrap_or_default()).unwrap_or_default();
+        let arguments = tokens.get(name_at + 2..close).unwrap_or_default();
+        let (source, spec) = table_window(name, arguments, span)?;
+        let [start_call, end_call] = References::bounds(&spec, name);
+        out.extend([name.put(Token::LParen), name.put_word("SELECT"), name.put(Token::Mul)]);
+        for (call, alias) in [(start_call, WINDOW_START), (end_call, WINDOW_END)] {
+            out.push(name.put(Token::Comma));
+            out.extend(call);
+            out.extend([name.put_word("AS"), name.put_word(alias.trim_start_matches('_'))]);
+        }
+        out.push(name.put_word("FROM"));
+        let is_named = source.first().is_some_and(|tok| tok.token != Token::LParen);
+        out.extend(self.from(&source)?);
+        if !is_named {
+            out.extend([name.put_word("AS"), name.put_word("__windowed")]);
+        }
+        out.push(name.put(Token::RParen));
+        if !has_alias(tokens.get(end + 1), tokens.get(end + 2)) {
+            let alias =
+                source.last().filter(|_| is_named).map_or_else(|| name.put_word("__windowed"), Clone::clone);
+            out.extend([name.put_word("AS"), alias]);
+        }
+        Ok(Some(end + 1 - at))
+    }
+}
+
+/// Returns whether an alias follows a source.
+fn has_alias(next: Option<&Tok>, after: Option<&Tok>) -> bool {
+    const JOIN_WORDS: &[&str] = &[
+        "JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS", "NATURAL", "ON", "USING", "ASOF", "WITH", "FOR",
+        "SEMI", "ANTI", "LATERAL",
+    ];
+    let _ = after;
+    next.is_some_and(|tok| matches!(tok.token, Token::Word(_)) && !tok.is_any(JOIN_WORDS))
+}
+
+/// Refuses what the language has but this version does not run.
+fn refuse(tokens: &[Tok], at: usize) -> Result<()> {
+    let Some(tok) = tokens.get(at) else { return Ok(()) };
+    let next = tokens.get(at + 1);
+    let next_is = |words: &[&str]| next.is_some_and(|tok| tok.is_any(words));
+    let after = at.checked_sub(1).is_some_and(|i| ends_expression(tokens, i));
+    let span = tok.span.start..next.map_or(tok.span.end, |tok| tok.span.end);
+    let what = if tok.is_word("ASOF") && next_is(&["JOIN"]) {
+        "`ASOF JOIN`"
+    } else if tok.is_word("FOR") && next_is(&["SYSTEM_TIME"]) {
+        "`FOR SYSTEM_TIME AS OF`"
+    } else if tok.is_word("WITHIN")
+        && after
+        && next.is_some_and(|tok| {
+            tok.is_word("INTERVAL") || matches!(tok.token, Token::Number(..) | Token::SingleQuotedString(_))
+        })
+    {
+        "`JOIN … WITHIN`"
+    } else {
+        return Ok(());
+    };
+    Err(Error::not_yet(what).with_span(span))
+}

@@ -1,0 +1,258 @@
+//! Attaching time: rows carry their event time through a plan, and windows are computed from it.
+//!
+//! SQL names no time column in `WINDOW TUMBLING(1m)`. The front end leaves placeholders, `__window_start('…')`, in the
+//! `GROUP BY`; this pass makes every scan give the hidden time columns, passes them through projections, and replaces
+//! the placeholders by functions of those columns. What nobody uses, the optimiser prunes again.
+
+use std::sync::Arc;
+
+use datafusion::catalog::default_table_source::{provider_as_source, source_as_provider};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, ScalarValue};
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
+use datafusion::logical_expr::{
+    Aggregate, Expr, Filter, LogicalPlan, Projection, ScalarUDF, SubqueryAlias, TableScan, TableScanBuilder, Union,
+    lit,
+};
+
+use crate::sql::functions::{
+    SESSION_DURATION, WINDOW_END, WINDOW_START, format_window, window_end_function, window_start_function,
+};
+use crate::sql::relation::{RelationTable, SystemColumn};
+use crate::sql::window_spec::WindowSpec;
+
+/// Whether late rows are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lateness {
+    /// A stream, where no aggregate is above yet: a row may be in a window that has closed.
+    AboveAggregates,
+    /// A stream below an aggregate: a row is late once the watermark has passed the end of its window.
+    ByWatermark,
+    /// A batch knows its whole input: nothing is late.
+    Never,
+}
+
+/// How windows treat the time of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TimeRules {
+    /// Whether late rows are told apart.
+    pub(super) lateness: Lateness,
+    /// How long windows take rows after their end unless they say it themselves, in milliseconds.
+    pub(super) grace_ms: i64,
+}
+
+impl TimeRules {
+    fn below_aggregate(self) -> Self {
+        let lateness = match self.lateness {
+            Lateness::AboveAggregates | Lateness::ByWatermark => Lateness::ByWatermark,
+            Lateness::Never => Lateness::Never,
+        };
+        Self { lateness, ..self }
+    }
+}
+
+/// Returns whether `plan` has use for the time of its rows.
+pub(super) fn needs_time(plan: &LogicalPlan) -> DataFusionResult<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expression| {
+            expression.apply(|expression| {
+                found |= match expression {
+                    Expr::ScalarFunction(call) => is_placeholder(call),
+                    Expr::AggregateFunction(call) => depends_on_order(call),
+                    _ => false,
+                };
+                Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+            })
+        })
+    })?;
+    Ok(found)
+}
+
+/// Makes rows carry their time, and replaces the window placeholders.
+pub(super) fn attach_time(plan: LogicalPlan, rules: TimeRules) -> DataFusionResult<LogicalPlan> {
+    match plan {
+        LogicalPlan::TableScan(scan) => attach_scan(scan),
+        LogicalPlan::SubqueryAlias(alias) => {
+            let input = attach_time(Arc::unwrap_or_clone(alias.input), rules)?;
+            Ok(LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(input), alias.alias)?))
+        }
+        LogicalPlan::Filter(filter) => {
+            let input = attach_time(Arc::unwrap_or_clone(filter.input), rules)?;
+            let predicate = fill_placeholders(filter.predicate, &input, rules)?;
+            Ok(LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(input))?))
+        }
+        LogicalPlan::Projection(projection) => attach_projection(projection, rules),
+        LogicalPlan::Aggregate(aggregate) => attach_aggregate(aggregate, rules),
+        LogicalPlan::Union(union) => attach_union(union, rules),
+        other => {
+            let inputs = other.inputs().into_iter().cloned();
+            let inputs = inputs.map(|input| without_hidden(attach_time(input, rules)?));
+            let inputs = inputs.collect::<DataFusionResult<Vec<_>>>()?;
+            let keeps_time = matches!(other, LogicalPlan::Sort(_) | LogicalPlan::Limit(_));
+            if keeps_time || !inputs.is_empty() {
+                let expressions = other.expressions();
+                return other.with_new_exprs(expressions, inputs);
+            }
+            Ok(other)
+        }
+    }
+}
+
+/// Returns the plan's column of that system column, if rows carry it.
+pub(super) fn carried(plan: &LogicalPlan, column: SystemColumn) -> Option<Expr> {
+    let (qualifier, field) = plan
+        .schema()
+        .iter()
+        .find(|(_, field)| field.name() == column.name())?;
+    Some(Expr::Column(Column::new(qualifier.cloned(), field.name())))
+}
+
+/// Drops the hidden columns from what `plan` gives.
+pub(super) fn without_hidden(plan: LogicalPlan) -> DataFusionResult<LogicalPlan> {
+    let hidden = |name: &str| SystemColumn::HIDDEN.iter().any(|column| column.name() == name);
+    if !plan.schema().fields().iter().any(|field| hidden(field.name())) {
+        return Ok(plan);
+    }
+    let visible = plan.schema().iter().filter(|(_, field)| !hidden(field.name()));
+    let visible = visible.map(|(qualifier, field)| Expr::Column(Column::new(qualifier.cloned(), field.name())));
+    let visible = visible.collect();
+    Ok(LogicalPlan::Projection(Projection::try_new(visible, Arc::new(plan))?))
+}
+
+fn attach_scan(scan: TableScan) -> DataFusionResult<LogicalPlan> {
+    let provider = source_as_provider(&scan.source)?;
+    let Some(table) = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<RelationTable>() else {
+        return Ok(LogicalPlan::TableScan(scan));
+    };
+    let source = provider_as_source(Arc::new(table.with_hidden()));
+    Ok(LogicalPlan::TableScan(TableScanBuilder::new(scan.table_name, source).build()?))
+}
+
+fn attach_projection(projection: Projection, rules: TimeRules) -> DataFusionResult<LogicalPlan> {
+    let input = attach_time(Arc::unwrap_or_clone(projection.input), rules)?;
+    let mut expressions = vec![];
+    for expression in projection.expr {
+        expressions.push(fill_placeholders(expression, &input, rules)?);
+    }
+    let declared = expressions.iter().find(|expression| expression.schema_name().to_string() == "_event_time");
+    let declared = declared.cloned().filter(|expression| !matches!(expression, Expr::Column(_)));
+    for column in SystemColumn::HIDDEN {
+        let carried = carried(&input, column);
+        let declared = declared.clone().filter(|_| column == SystemColumn::Time);
+        match (declared, carried) {
+            (Some(expression), _) => {
+                let instant = arrow::datatypes::DataType::Timestamp(arrow::datatypes::TimeUnit::Millisecond, None);
+                let cast = datafusion::logical_expr::cast(expression.unalias(), instant);
+                expressions.push(cast.alias(column.name()));
+            }
+            (None, Some(carried)) => expressions.push(carried),
+            (None, None) => {}
+        }
+    }
+    Ok(LogicalPlan::Projection(Projection::try_new(expressions, Arc::new(input))?))
+}
+
+fn attach_aggregate(aggregate: Aggregate, rules: TimeRules) -> DataFusionResult<LogicalPlan> {
+    let rules = rules.below_aggregate();
+    let input = attach_time(Arc::unwrap_or_clone(aggregate.input), rules)?;
+    let fill = |expression| fill_placeholders(expression, &input, rules);
+    let groups = aggregate.group_expr.into_iter().map(fill).collect::<DataFusionResult<Vec<_>>>()?;
+    let functions = aggregate.aggr_expr.into_iter().map(|function| order_by_time(function, &input));
+    let functions = functions.collect::<DataFusionResult<Vec<_>>>()?;
+    Ok(LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), groups, functions)?))
+}
+
+fn attach_union(union: Union, rules: TimeRules) -> DataFusionResult<LogicalPlan> {
+    let inputs = union.inputs.iter().map(|input| attach_time(input.as_ref().clone(), rules));
+    let inputs = inputs.collect::<DataFusionResult<Vec<_>>>()?;
+    let all = |column| inputs.iter().all(|input| carried(input, column).is_some());
+    let carry = SystemColumn::HIDDEN.into_iter().all(all);
+    let inputs = inputs.into_iter().map(|input| {
+        let hidden = SystemColumn::HIDDEN.into_iter().filter_map(|column| carried(&input, column)).collect::<Vec<_>>();
+        let visible = without_hidden(input.clone())?;
+        let names: Vec<Expr> = visible
+            .schema()
+            .iter()
+            .map(|(qualifier, field)| Expr::Column(Column::new(qualifier.cloned(), field.name())))
+            .chain(if carry { hidden } else { vec![] })
+            .collect();
+        Ok(Arc::new(LogicalPlan::Projection(Projection::try_new(names, Arc::new(input))?)))
+    });
+    let inputs = inputs.collect::<DataFusionResult<Vec<_>>>()?;
+    Ok(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?))
+}
+
+fn is_placeholder(call: &ScalarFunction) -> bool {
+    [WINDOW_START, WINDOW_END, SESSION_DURATION].contains(&call.func.name())
+}
+
+fn fill_placeholders(expression: Expr, input: &LogicalPlan, rules: TimeRules) -> DataFusionResult<Expr> {
+    let name = expression.schema_name().to_string();
+    let filled = expression.transform_up(|expression| match expression {
+        Expr::ScalarFunction(call) if is_placeholder(&call) => {
+            Ok(Transformed::yes(window_bound(&call, input, rules)?))
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    // The nodes above refer to the column by the placeholder's name.
+    Ok(if filled.transformed { filled.data.alias_if_changed(name)? } else { filled.data })
+}
+
+fn window_bound(call: &ScalarFunction, input: &LogicalPlan, rules: TimeRules) -> DataFusionResult<Expr> {
+    let Some(time) = carried(input, SystemColumn::Time) else {
+        return Err(DataFusionError::Plan(
+            "a window needs rows with an event time; the rows of this FROM have none (an aggregate, a join or DISTINCT lost it)"
+                .to_owned(),
+        ));
+    };
+    let spec = lit(tumbling_text(call, rules.grace_ms)?);
+    let watermark = match (rules.lateness, carried(input, SystemColumn::Watermark)) {
+        (Lateness::ByWatermark, Some(watermark)) => watermark,
+        _ => lit(ScalarValue::TimestampMillisecond(None, None)),
+    };
+    let call_of = |function: Arc<ScalarUDF>, args| Expr::ScalarFunction(ScalarFunction::new_udf(function, args));
+    match call.func.name() {
+        WINDOW_START => Ok(call_of(window_start_function(), vec![time, watermark, spec])),
+        WINDOW_END => Ok(call_of(window_end_function(), vec![time, spec])),
+        other => Err(DataFusionError::NotImplemented(format!("`{}`", other.trim_start_matches('_')))),
+    }
+}
+
+/// Returns what the window functions need of a placeholder's window; other windows than tumbling ones are refused.
+fn tumbling_text(call: &ScalarFunction, grace_ms: i64) -> DataFusionResult<String> {
+    let text = match call.args.first() {
+        Some(Expr::Literal(text, _)) => text.try_as_str().flatten().unwrap_or_default(),
+        _ => "",
+    };
+    let mut spec: WindowSpec = text.parse().map_err(external)?;
+    spec.grace_ms.get_or_insert(grace_ms);
+    Ok(format_window(&spec.tumbling().map_err(external)?))
+}
+
+fn external(error: crate::error::Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// Functions whose answer depends on which row comes first; without ORDER BY that is event time, then the place.
+fn depends_on_order(call: &AggregateFunction) -> bool {
+    call.params.order_by.is_empty()
+        && !call.params.distinct
+        && ["first_value", "last_value", "nth_value", "array_agg", "string_agg", "delta"].contains(&call.func.name())
+}
+
+fn order_by_time(function: Expr, input: &LogicalPlan) -> DataFusionResult<Expr> {
+    let name = function.schema_name().to_string();
+    let ordered = function.transform_up(|expression| match expression {
+        Expr::AggregateFunction(mut call) if depends_on_order(&call) => {
+            let order = [SystemColumn::Time, SystemColumn::TiePartition, SystemColumn::TieOffset];
+            let order = order.into_iter().filter_map(|column| carried(input, column));
+            call.params.order_by = order.map(|column| column.sort(true, false)).collect();
+            let changed = !call.params.order_by.is_empty();
+            Ok(Transformed::new_transformed(Expr::AggregateFunction(call), changed))
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(if ordered.transformed { ordered.data.alias_if_changed(name)? } else { ordered.data })
+}

@@ -1,0 +1,120 @@
+//! Compiling: logical expressions become physical ones, once per worker.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::default_table_source::provider_as_source;
+use datafusion::common::DFSchema;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr};
+use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
+use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr, create_physical_expr, create_physical_sort_exprs};
+use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
+
+use crate::aggregate::{AggregateSpec, PartialAggregate, WindowKey};
+use crate::error::{Error, Result};
+use crate::flow::{Filter, Fragment, PlanStep, Project, Slot, Step};
+use crate::sql::functions::{fail_on_overflow, parse_window};
+use crate::sql::plan::stream_plan::{AggregatePlan, StepPlan};
+
+/// Compiles expressions for one worker, whose clock is that of its `state`.
+pub struct Compiler<'a> {
+    state: &'a SessionState,
+    properties: ExecutionProps,
+    context: PhysicalPlanningContext,
+}
+
+impl<'a> Compiler<'a> {
+    /// Creates a compiler.
+    pub fn new(state: &'a SessionState) -> Self {
+        let mut properties = ExecutionProps::new();
+        properties.mark_start_execution(Arc::clone(state.config_options()));
+        Self { state, properties, context: PhysicalPlanningContext::default() }
+    }
+
+    /// Compiles steps into a fragment.
+    pub fn fragment(&self, steps: &[StepPlan]) -> Result<Fragment> {
+        let steps = steps.iter().map(|step| self.step(step));
+        Ok(Fragment::new(steps.collect::<Result<_>>()?))
+    }
+
+    fn step(&self, step: &StepPlan) -> Result<Box<dyn Step>> {
+        Ok(match step {
+            StepPlan::Filter { condition, input } => Box::new(Filter::new(self.expression(condition, input)?)),
+            StepPlan::Project { expressions, input, output } => {
+                let expressions = expressions.iter().map(|expression| self.expression(expression, input));
+                Box::new(Project::new(expressions.collect::<Result<_>>()?, Arc::clone(output)))
+            }
+            StepPlan::Plan { name, node, input } => Box::new(self.plan_step(name, node, input)?),
+            StepPlan::PartialAggregate(plan) => Box::new(PartialAggregate::try_new(Arc::new(self.aggregate(plan)?))?),
+        })
+    }
+
+    fn expression(&self, expression: &Expr, input: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
+        let compiled = create_physical_expr(expression, input, &self.properties, &self.context)?;
+        Ok(fail_on_overflow(compiled)?)
+    }
+
+    /// Compiles a sort order.
+    pub fn order(&self, order: &[SortExpr], input: &DFSchema) -> Result<Vec<PhysicalSortExpr>> {
+        Ok(create_physical_sort_exprs(order, input, &self.properties, &self.context)?)
+    }
+
+    fn plan_step(&self, name: &str, node: &LogicalPlan, input: &SchemaRef) -> Result<PlanStep> {
+        let slot = Slot::new(Arc::clone(input));
+        let source = provider_as_source(Arc::new(slot.table()?));
+        let scan = LogicalPlanBuilder::scan("__batch", source, None)?.build()?;
+        let names = node.inputs()[0].schema().iter();
+        let columns = scan.schema().columns().into_iter().zip(names).map(|(column, (qualifier, field))| {
+            Expr::Column(column).alias_qualified(qualifier.cloned(), field.name())
+        });
+        let batch = LogicalPlanBuilder::from(scan).project(columns.collect::<Vec<_>>())?.build()?;
+        let node = node.with_new_exprs(node.expressions(), vec![batch])?;
+        let planner = DefaultPhysicalPlanner::default();
+        let plan = futures::executor::block_on(planner.create_physical_plan(&node, self.state))?;
+        Ok(PlanStep::new(name.to_owned(), plan, slot, self.state.task_ctx()))
+    }
+
+    /// Compiles an aggregation.
+    pub fn aggregate(&self, plan: &AggregatePlan) -> Result<AggregateSpec> {
+        let arrow_schema = plan.input.as_arrow();
+        let mut keys = vec![];
+        for key in &plan.keys {
+            let expression = self.expression(key, &plan.input)?;
+            let field = expression.return_field(arrow_schema)?;
+            keys.push((expression, field));
+        }
+        let window = match &plan.window {
+            Some((start, text)) => {
+                Some(WindowKey { start: self.expression(start, &plan.input)?, window: parse_window(text)? })
+            }
+            None => None,
+        };
+        let (mut functions, mut filters) = (vec![], vec![]);
+        for function in &plan.functions {
+            let lowered = LoweredAggregateBuilder::new(
+                function,
+                &plan.input,
+                arrow_schema,
+                &self.properties,
+                &self.context,
+            );
+            let lowered = lowered.build()?;
+            functions.push(lowered.aggregate);
+            filters.push(lowered.filter);
+        }
+        if plan.layout.len() + functions.len() != plan.output.fields().len() {
+            return Err(Error::internal("an aggregation's columns do not add up"));
+        }
+        Ok(AggregateSpec {
+            keys,
+            window,
+            functions,
+            filters,
+            layout: plan.layout.clone(),
+            output: Arc::clone(&plan.output),
+        })
+    }
+}

@@ -1,0 +1,15 @@
+//! From a parsed query to what runs: logical plan, time attached, optimised, split into stages.
+
+mod attach;
+mod compile;
+mod errors;
+mod planner;
+mod rewrite;
+mod split;
+mod stream_plan;
+
+pub use compile::Compiler;
+pub use planner::{Inputs, Planner, Shape};
+pub use rewrite::relation_names;
+pub use split::{Emission, scan_plan};
+pub use stream_plan::{AggregatePlan, OperatorKind, OperatorPlan, ScanPlan, StepPlan, StreamPlan, Target};

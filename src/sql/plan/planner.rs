@@ -1,0 +1,239 @@
+//! [`Planner`]: plans one query at a time against given relations.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::common::Column;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
+use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::Statement as DataFusionStatement;
+use sqlparser::ast::{Cte, Ident, Query, Statement, TableAlias, With};
+
+use super::attach::{Lateness, TimeRules, attach_time, carried, needs_time, without_hidden};
+use super::errors::{planning_error, unknown_relation};
+use super::rewrite::{
+    find_system_columns, hide_system_columns, relation_names, resolve_case, rewrite_headers,
+};
+use super::split::{Emission, SplitRequest, split};
+use super::stream_plan::StreamPlan;
+use crate::error::{Error, Result};
+use crate::sql::functions::{EpochClock, SessionProfile, check_comparisons, session_state};
+use crate::sql::relation::{Relation, RelationTable, SystemColumn};
+
+/// What a query is planned with.
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    /// The streams that can be read.
+    pub relations: BTreeMap<String, Arc<Relation>>,
+    /// Names for queries, each after those that it reads.
+    pub views: Vec<(String, Query)>,
+}
+
+/// What becomes of the rows of a query.
+#[derive(Debug, Clone, Default)]
+pub struct Shape {
+    /// The declared columns of the target, to which the result is cast by position; or the names of some of them.
+    pub target: Option<SchemaRef>,
+    /// For each result column the target column that it goes to, where the statement lists them.
+    pub columns: Option<Vec<String>>,
+    /// Whether the event time goes along as a last column `__time`, and the watermark after it.
+    pub carry_time: bool,
+    /// How long windows take rows after their end unless they say it themselves, in milliseconds.
+    pub grace_ms: i64,
+}
+
+/// Plans queries.
+pub struct Planner {
+    stream: SessionState,
+    batch: SessionState,
+}
+
+impl Planner {
+    /// Creates a planner; `parallelism` is for queries that run once.
+    pub fn new(parallelism: NonZeroUsize) -> Self {
+        let clock = EpochClock::default();
+        Self {
+            stream: session_state(SessionProfile::Stream, &clock),
+            batch: session_state(SessionProfile::Batch { parallelism }, &clock),
+        }
+    }
+
+    /// Returns the registry of functions and rules for streams.
+    pub fn stream_state(&self) -> &SessionState {
+        &self.stream
+    }
+
+    /// Returns the registry of functions and rules for queries that run once.
+    pub fn batch_state(&self) -> &SessionState {
+        &self.batch
+    }
+
+    /// Plans a query that runs as a stream; `text` is the whole file, for the places of errors.
+    pub fn plan_stream(
+        &self,
+        query: &Query,
+        text: &str,
+        inputs: &Inputs,
+        shape: &Shape,
+        emission: (Option<Emission>, Emission),
+    ) -> Result<StreamPlan> {
+        let relations = known(inputs);
+        let plan = self.logical_plan(&self.stream, query, text, inputs, shape, Lateness::AboveAggregates)?;
+        let plan = self.stream.optimize(&plan).map_err(|error| planning_error(error, text, &relations))?;
+        let request = SplitRequest { emit: emission.0, unwindowed: emission.1 };
+        split(&plan, request, &self.stream)
+    }
+
+    /// Plans a query that runs once over bounded inputs.
+    pub fn plan_batch(&self, query: &Query, text: &str, inputs: &Inputs, shape: &Shape) -> Result<LogicalPlan> {
+        let relations = known(inputs);
+        let plan = self.logical_plan(&self.batch, query, text, inputs, shape, Lateness::Never)?;
+        self.batch.optimize(&plan).map_err(|error| planning_error(error, text, &relations))
+    }
+
+    fn logical_plan(
+        &self,
+        state: &SessionState,
+        query: &Query,
+        text: &str,
+        inputs: &Inputs,
+        shape: &Shape,
+        lateness: Lateness,
+    ) -> Result<LogicalPlan> {
+        let relations = known(inputs);
+        let mut query = with_views(query, &inputs.views);
+        rewrite_headers(&mut query);
+        let system = find_system_columns(&mut query);
+        let read = relation_names(&query);
+        let streams: BTreeSet<String> = read.intersection(&relations.iter().cloned().collect()).cloned().collect();
+        hide_system_columns(&mut query, &streams, &system);
+        let columns = streams.iter().filter_map(|name| inputs.relations.get(name));
+        let columns = columns.flat_map(|relation| relation.schema.fields().iter().map(|field| field.name().clone()));
+        resolve_case(&mut query, &columns.collect());
+
+        let context = SessionContext::new_with_state(state.clone());
+        for name in &streams {
+            if let Some(relation) = inputs.relations.get(name) {
+                let table = RelationTable::new(Arc::clone(relation), &system);
+                context.register_table(datafusion::common::TableReference::bare(name.as_str()), Arc::new(table))?;
+            }
+        }
+        let statement = DataFusionStatement::Statement(Box::new(Statement::Query(Box::new(query))));
+        let plan = futures::executor::block_on(context.state().statement_to_plan(statement));
+        let plan = plan.map_err(|error| planning_error(error, text, &relations))?;
+        check_comparisons(&plan, text)?;
+        let plan = if needs_time(&plan)? || shape.carry_time {
+            let attached = attach_time(plan, TimeRules { lateness, grace_ms: shape.grace_ms }).map_err(|error| planning_error(error, text, &relations))?;
+            top_columns(attached, shape.carry_time)?
+        } else {
+            plan
+        };
+        match &shape.target {
+            Some(target) => cast_to(plan, target, shape.columns.as_deref()),
+            None => Ok(plan),
+        }
+    }
+
+    /// Returns the error for a relation that is not there.
+    pub fn unknown_relation(name: &str, inputs: &Inputs) -> Error {
+        unknown_relation(name, &known(inputs))
+    }
+}
+
+fn known(inputs: &Inputs) -> Vec<String> {
+    inputs.relations.keys().cloned().chain(inputs.views.iter().map(|(name, _)| name.clone())).collect()
+}
+
+/// Puts the views that a query reads before it, as common table expressions.
+fn with_views(query: &Query, views: &[(String, Query)]) -> Query {
+    let mut wanted = relation_names(query);
+    let mut ctes = vec![];
+    for (name, view) in views.iter().rev() {
+        if wanted.contains(name) {
+            wanted.extend(relation_names(view));
+            ctes.push(Cte {
+                alias: TableAlias {
+                    explicit: true,
+                    name: Ident::with_quote('"', name),
+                    columns: vec![],
+                    at: None,
+                },
+                query: Box::new(view.clone()),
+                from: None,
+                materialized: None,
+                closing_paren_token: sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
+            });
+        }
+    }
+    let mut query = query.clone();
+    if ctes.is_empty() {
+        return query;
+    }
+    ctes.reverse();
+    match &mut query.with {
+        Some(with) => with.cte_tables.splice(0..0, ctes).for_each(drop),
+        None => {
+            query.with = Some(With {
+                with_token: sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
+                recursive: false,
+                cte_tables: ctes,
+            });
+        }
+    }
+    query
+}
+
+/// Leaves the visible columns, and after them time and watermark if they are wanted.
+fn top_columns(plan: LogicalPlan, carry_time: bool) -> Result<LogicalPlan> {
+    if !carry_time {
+        return Ok(without_hidden(plan)?);
+    }
+    let hidden = |name: &str| SystemColumn::HIDDEN.iter().any(|column| column.name() == name);
+    let visible = plan.schema().iter().filter(|(_, field)| !hidden(field.name()));
+    let mut columns: Vec<Expr> =
+        visible.map(|(qualifier, field)| Expr::Column(Column::new(qualifier.cloned(), field.name()))).collect();
+    for column in [SystemColumn::Time, SystemColumn::Watermark] {
+        columns.extend(carried(&plan, column));
+    }
+    Ok(LogicalPlanBuilder::from(plan).project(columns)?.build()?)
+}
+
+/// Casts the result to the columns of its target.
+fn cast_to(plan: LogicalPlan, target: &SchemaRef, names: Option<&[String]>) -> Result<LogicalPlan> {
+    let given: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
+    let ordinals: Vec<usize> = match names {
+        None => (0..target.fields().len()).collect(),
+        Some(names) => names
+            .iter()
+            .map(|name| {
+                let fields = target.fields().iter();
+                let names = || fields.clone().map(|field| field.name().clone()).collect::<Vec<_>>().join(", ");
+                fields.clone().position(|field| field.name().eq_ignore_ascii_case(name)).ok_or_else(|| {
+                    Error::invalid(format!("the target has no column `{name}`"))
+                        .with_hint(format!("it has: {}", names()))
+                })
+            })
+            .collect::<Result<_>>()?,
+    };
+    if given.len() != ordinals.len() {
+        return Err(Error::invalid(format!(
+            "the query gives {} columns, and {} are to be written",
+            given.len(),
+            ordinals.len()
+        ))
+        .with_hint("columns go by position; list the target's columns to leave some out: INSERT INTO t (a, b) SELECT …"));
+    }
+    let mut columns = vec![];
+    for (ordinal, field) in target.fields().iter().enumerate() {
+        let source = ordinals.iter().position(|wanted| *wanted == ordinal);
+        let value = match source {
+            Some(source) => given[source].clone(),
+            None => datafusion::logical_expr::lit(datafusion::common::ScalarValue::Null),
+        };
+        columns.push(cast(value, field.data_type().clone()).alias(field.name()));
+    }
+    Ok(LogicalPlanBuilder::from(plan).project(columns)?.build()?)
+}

@@ -1,0 +1,366 @@
+//! Splitting: an optimised logical plan is cut at its stateful nodes into a [`StreamPlan`].
+//!
+//! Only nodes that are known to be right row by row go into steps. `LIMIT`, `ORDER BY` and `DISTINCT` would silently
+//! become per-batch there, so they are operators; whatever is not listed here is refused by name.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::catalog::default_table_source::source_as_provider;
+use datafusion::common::DFSchema;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{
+    Aggregate, Expr, FetchType, LogicalPlan, Projection, SkipType, Sort, TableScan, Union,
+};
+
+use crate::aggregate::GroupColumn;
+use crate::error::{Error, Result};
+use crate::sql::functions::{window_end_function, window_start_function};
+use crate::sql::plan::compile::Compiler;
+use crate::sql::plan::stream_plan::{
+    AggregatePlan, OperatorKind, OperatorPlan, ScanPlan, StepPlan, StreamPlan, Target,
+};
+use crate::sql::relation::{Relation, RelationTable, SystemColumn};
+
+/// When aggregates without a window, and windows, give their rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Emission {
+    /// One row for each group when its window closes, or at the end of the input.
+    Final,
+    /// Each change.
+    Changes,
+}
+
+/// What splitting a plan must know of the query.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SplitRequest {
+    /// `EMIT …`, if the query says it.
+    pub(super) emit: Option<Emission>,
+    /// What aggregates without a window do if the query does not say.
+    pub(super) unwindowed: Emission,
+}
+
+/// Cuts `plan` into scans, steps and operators.
+pub(super) fn split(plan: &LogicalPlan, request: SplitRequest, state: &SessionState) -> Result<StreamPlan> {
+    let mut splitter = Splitter { request, state, scans: vec![], operators: vec![] };
+    let changelog = splitter.flow(plan, vec![], Target::Sink, Place::Top)?;
+    // Operators were found from the sink upwards; the driver wants each after those that feed it.
+    let last = splitter.operators.len();
+    splitter.operators.reverse();
+    let renumber = |target: &mut Target| {
+        if let Target::Operator(ordinal) = target {
+            *ordinal = last - 1 - *ordinal;
+        }
+    };
+    splitter.operators.iter_mut().for_each(|operator| renumber(&mut operator.target));
+    splitter.scans.iter_mut().for_each(|scan| renumber(&mut scan.target));
+    Ok(StreamPlan {
+        scans: splitter.scans,
+        operators: splitter.operators,
+        output: schema_of(plan),
+        changelog,
+    })
+}
+
+/// Where a node stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Nothing stateful is between it and the sink.
+    Top,
+    /// Below an operator that answers when the input ends.
+    BelowEnd,
+    /// Below an operator that takes inserts only and answers as rows come.
+    BelowInserts,
+}
+
+struct Splitter<'a> {
+    request: SplitRequest,
+    state: &'a SessionState,
+    scans: Vec<ScanPlan>,
+    operators: Vec<OperatorPlan>,
+}
+
+impl Splitter<'_> {
+    /// Adds `plan`, whose rows go through `after` to `target`; returns whether its result withdraws rows.
+    fn flow(&mut self, plan: &LogicalPlan, mut after: Vec<StepPlan>, target: Target, place: Place) -> Result<bool> {
+        match plan {
+            LogicalPlan::SubqueryAlias(alias) => self.flow(&alias.input, after, target, place),
+            LogicalPlan::Projection(projection) => {
+                after.insert(0, project(projection));
+                self.flow(&projection.input, after, target, place)
+            }
+            LogicalPlan::Filter(filter) => {
+                let input = Arc::clone(filter.input.schema());
+                after.insert(0, StepPlan::Filter { condition: filter.predicate.clone(), input });
+                self.flow(&filter.input, after, target, place)
+            }
+            LogicalPlan::Unnest(unnest) => {
+                let input = schema_of(&unnest.input);
+                after.insert(0, StepPlan::Plan { name: "unnest".to_owned(), node: plan.clone(), input });
+                if self.flow(&unnest.input, after, target, place)? {
+                    return Err(Error::not_yet("`UNNEST` over a changelog"));
+                }
+                Ok(false)
+            }
+            LogicalPlan::Union(union) => self.union(union, &after, target, place),
+            LogicalPlan::TableScan(scan) => self.scan(scan, after, target).map(|()| false),
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate, after, target, place),
+            LogicalPlan::Sort(sort) => self.sort(sort, after, target),
+            LogicalPlan::Limit(limit) => self.limit(limit, after, target),
+            other => Err(refused(other)),
+        }
+    }
+
+    fn union(&mut self, union: &Union, after: &[StepPlan], target: Target, place: Place) -> Result<bool> {
+        let output: SchemaRef = Arc::clone(union.schema.inner());
+        let mut changelog = false;
+        for input in &union.inputs {
+            // The branches agree in types; their columns take the names of the union.
+            let columns = input.schema().iter().map(|(qualifier, field)| {
+                Expr::Column(datafusion::common::Column::new(qualifier.cloned(), field.name()))
+            });
+            let mut steps = after.to_vec();
+            let rename = StepPlan::Project {
+                expressions: columns.collect(),
+                input: Arc::clone(input.schema()),
+                output: Arc::clone(&output),
+            };
+            steps.insert(0, rename);
+            changelog |= self.flow(input, steps, target, place)?;
+        }
+        Ok(changelog)
+    }
+
+    fn scan(&mut self, scan: &TableScan, after: Vec<StepPlan>, target: Target) -> Result<()> {
+        let provider = source_as_provider(&scan.source)?;
+        let Some(table) = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<RelationTable>() else {
+            return Err(Error::not_yet(format!("reading `{}` in a stream", scan.table_name)));
+        };
+        let full = scan.source.schema();
+        let wanted: Vec<usize> = scan.projection.clone().unwrap_or_else(|| (0..full.fields().len()).collect());
+        let scan = scan_plan(Arc::clone(&table.relation), &full, &wanted)?;
+        self.scans.push(ScanPlan { steps: after, target, ..scan });
+        Ok(())
+    }
+
+    fn aggregate(
+        &mut self,
+        aggregate: &Aggregate,
+        after: Vec<StepPlan>,
+        target: Target,
+        place: Place,
+    ) -> Result<bool> {
+        let plan = self.aggregate_plan(aggregate)?;
+        let spec = Arc::new(Compiler::new(self.state).aggregate(&plan)?);
+        let windowed = plan.window.is_some();
+        let emission = match place {
+            Place::BelowEnd => Emission::Final,
+            Place::Top => self.request.emit.unwrap_or(if windowed { Emission::Final } else { self.request.unwindowed }),
+            Place::BelowInserts if windowed => Emission::Final,
+            Place::BelowInserts => {
+                return Err(Error::not_yet("an aggregate over the changes of another aggregate")
+                    .with_hint("give the inner one a WINDOW, or use `--mode batch`"));
+            }
+        };
+        let distinct = plan.functions.is_empty();
+        let kind = match emission {
+            Emission::Final if !(distinct && !windowed) => OperatorKind::FinalAggregate(Arc::clone(&spec)),
+            _ => OperatorKind::ChangingAggregate(Arc::clone(&spec)),
+        };
+        let changelog = matches!(kind, OperatorKind::ChangingAggregate(_)) && !distinct;
+        let ordinal = self.operators.len();
+        self.operators.push(OperatorPlan {
+            kind,
+            input: spec.state_schema()?,
+            exchange: (!spec.keys.is_empty()).then(|| spec.state_keys()),
+            steps: after,
+            target,
+        });
+        let below = if emission == Emission::Final && !windowed { Place::BelowEnd } else { Place::BelowInserts };
+        let steps = vec![StepPlan::PartialAggregate(plan)];
+        if self.flow(&aggregate.input, steps, Target::Operator(ordinal), below)? {
+            return Err(Error::not_yet("an aggregate over a changelog"));
+        }
+        Ok(changelog)
+    }
+
+    fn aggregate_plan(&self, aggregate: &Aggregate) -> Result<AggregatePlan> {
+        let mut window: Option<(Expr, String)> = None;
+        let (mut keys, mut layout) = (vec![], vec![]);
+        for expression in &aggregate.group_expr {
+            if matches!(expression, Expr::GroupingSet(_)) {
+                return Err(Error::not_yet("`ROLLUP`, `CUBE` and `GROUPING SETS` in a stream"));
+            }
+            match trace_window(expression, &aggregate.input) {
+                Some((Bound::Start, text)) => {
+                    if window.as_ref().is_some_and(|(_, other)| *other != text) {
+                        return Err(Error::not_yet("two different windows in one GROUP BY"));
+                    }
+                    window = Some((expression.clone(), text));
+                    layout.push(GroupColumn::WindowStart);
+                }
+                Some((Bound::End, _)) => layout.push(GroupColumn::WindowEnd),
+                None => {
+                    layout.push(GroupColumn::Key(keys.len()));
+                    keys.push(expression.clone());
+                }
+            }
+        }
+        if window.is_none() && layout.contains(&GroupColumn::WindowEnd) {
+            return Err(Error::not_yet("GROUP BY `window_end` without `window_start`"));
+        }
+        Ok(AggregatePlan {
+            keys,
+            window,
+            functions: aggregate.aggr_expr.clone(),
+            layout,
+            input: Arc::clone(aggregate.input.schema()),
+            output: Arc::clone(aggregate.schema.inner()),
+        })
+    }
+
+    fn sort(&mut self, sort: &Sort, after: Vec<StepPlan>, target: Target) -> Result<bool> {
+        self.require_bounded(&sort.input, "`ORDER BY`")?;
+        let input = Arc::clone(sort.input.schema());
+        let kind = OperatorKind::Sort { order: sort.expr.clone(), input, fetch: sort.fetch };
+        self.bounded(kind, &sort.input, after, target, Place::BelowEnd)
+    }
+
+    fn limit(
+        &mut self,
+        limit: &datafusion::logical_expr::Limit,
+        after: Vec<StepPlan>,
+        target: Target,
+    ) -> Result<bool> {
+        let (SkipType::Literal(skip), FetchType::Literal(fetch)) = (limit.get_skip_type()?, limit.get_fetch_type()?)
+        else {
+            return Err(Error::invalid("LIMIT and OFFSET take numbers"));
+        };
+        let bounded = self.require_bounded(&limit.input, "LIMIT").is_ok();
+        let place = if bounded { Place::BelowEnd } else { Place::BelowInserts };
+        self.bounded(OperatorKind::Limit { skip, fetch }, &limit.input, after, target, place)
+    }
+
+    fn bounded(
+        &mut self,
+        kind: OperatorKind,
+        input: &LogicalPlan,
+        after: Vec<StepPlan>,
+        target: Target,
+        place: Place,
+    ) -> Result<bool> {
+        let ordinal = self.operators.len();
+        let name = kind.name();
+        let schema = schema_of(input);
+        self.operators.push(OperatorPlan { kind, input: schema, exchange: None, steps: after, target });
+        if self.flow(input, vec![], Target::Operator(ordinal), place)? {
+            return Err(Error::not_yet(format!("`{name}` over a changelog")));
+        }
+        Ok(false)
+    }
+
+    /// Fails if a scan below `plan` never ends.
+    fn require_bounded(&self, plan: &LogicalPlan, what: &str) -> Result<()> {
+        for input in plan.inputs() {
+            self.require_bounded(input, what)?;
+        }
+        let LogicalPlan::TableScan(scan) = plan else { return Ok(()) };
+        let provider = source_as_provider(&scan.source)?;
+        match (provider.as_ref() as &dyn std::any::Any).downcast_ref::<RelationTable>() {
+            Some(table) if !table.relation.source.is_bounded() => Err(Error::invalid(format!(
+                "{what} needs an input that ends, and stream `{}` does not",
+                table.relation.name
+            ))
+            .with_hint("bound the source (`'scan.end' = 'latest'`, a file without `watch`), or order rows inside a window")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Plans the reading of the columns `wanted` of `full`, which are a relation's columns and system columns after them.
+pub fn scan_plan(relation: Arc<Relation>, full: &SchemaRef, wanted: &[usize]) -> Result<ScanPlan> {
+    let declared = relation.schema.fields().len();
+    let mut columns: Vec<usize> = wanted.iter().copied().filter(|&column| column < declared).collect();
+    columns.sort_unstable();
+    columns.dedup();
+    let mut system = vec![];
+    let mut order = vec![];
+    for &column in wanted {
+        if column < declared {
+            order.push(columns.binary_search(&column).unwrap_or_default());
+            continue;
+        }
+        let name = full.field(column).name();
+        let system_column =
+            SystemColumn::by_name(name).ok_or_else(|| Error::internal(format!("`{name}` is no system column")))?;
+        order.push(columns.len() + system.len());
+        system.push(system_column);
+    }
+    let schema = Arc::new(full.project(wanted)?);
+    Ok(ScanPlan { relation, columns, system, order, schema, steps: vec![], target: Target::Sink })
+}
+
+/// Which bound of a window an expression is.
+enum Bound {
+    Start,
+    End,
+}
+
+/// Finds out whether `expression` over `plan` is a window bound, through renames and subqueries.
+fn trace_window(expression: &Expr, plan: &LogicalPlan) -> Option<(Bound, String)> {
+    match expression {
+        Expr::Alias(alias) => trace_window(&alias.expr, plan),
+        Expr::ScalarFunction(call) => {
+            let text = call.args.iter().rev().find_map(|argument| match argument {
+                Expr::Literal(value, _) => value.try_as_str().flatten().map(str::to_owned),
+                _ => None,
+            })?;
+            match call.func.name() {
+                name if name == window_start_function().name() => Some((Bound::Start, text)),
+                name if name == window_end_function().name() => Some((Bound::End, text)),
+                _ => None,
+            }
+        }
+        Expr::Column(column) => {
+            let ordinal = plan.schema().maybe_index_of_column(column)?;
+            match plan {
+                LogicalPlan::Projection(projection) => trace_window(&projection.expr[ordinal], &projection.input),
+                LogicalPlan::SubqueryAlias(alias) => {
+                    let (qualifier, field) = alias.input.schema().qualified_field(ordinal);
+                    let inner = datafusion::common::Column::new(qualifier.cloned(), field.name());
+                    trace_window(&Expr::Column(inner), &alias.input)
+                }
+                LogicalPlan::Filter(filter) => trace_window(expression, &filter.input),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+fn project(projection: &Projection) -> StepPlan {
+    StepPlan::Project {
+        expressions: projection.expr.clone(),
+        input: Arc::clone(projection.input.schema()),
+        output: Arc::clone(projection.schema.inner()),
+    }
+}
+
+fn schema_of(plan: &LogicalPlan) -> Arc<Schema> {
+    let schema: &DFSchema = plan.schema();
+    Arc::clone(schema.inner())
+}
+
+/// Returns the error for a node that has no streaming form yet.
+fn refused(plan: &LogicalPlan) -> Error {
+    let what = match plan {
+        LogicalPlan::Join(_) => "a join in a stream",
+        LogicalPlan::Window(_) => "`OVER (…)` in a stream",
+        LogicalPlan::Subquery(_) => "a subquery in a stream",
+        LogicalPlan::RecursiveQuery(_) => "a recursive query in a stream",
+        LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => "a query without a stream",
+        LogicalPlan::Distinct(_) => "`DISTINCT ON` in a stream",
+        _ => return Error::not_yet(format!("`{}` in a stream", plan.display())),
+    };
+    Error::not_yet(what).with_hint("over bounded inputs, `--mode batch` runs it")
+}

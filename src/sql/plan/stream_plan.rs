@@ -1,0 +1,160 @@
+//! [`StreamPlan`]: a query cut at its stateful operators.
+//!
+//! ```text
+//! scan → steps ─┐                      (on the workers)
+//! scan → steps ─┴▶ operator → steps ─▶ operator → steps ─▶ sink
+//! ```
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::common::{DFSchema, DFSchemaRef};
+use datafusion::logical_expr::{Expr, LogicalPlan};
+
+use crate::aggregate::AggregateSpec;
+use crate::sql::relation::{Relation, SystemColumn};
+
+/// A query as scans, steps and operators.
+#[derive(Debug, Clone)]
+pub struct StreamPlan {
+    /// What is read.
+    pub scans: Vec<ScanPlan>,
+    /// The stateful operators, each after those that feed it.
+    pub operators: Vec<OperatorPlan>,
+    /// The columns of the result; a last column `__time` holds the event time where the sink asked for it.
+    pub output: SchemaRef,
+    /// Whether the result withdraws rows.
+    pub changelog: bool,
+}
+
+/// Where rows go next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// To the operator with this ordinal.
+    Operator(usize),
+    /// Out of the job.
+    Sink,
+}
+
+/// A source, and what its rows go through on the workers.
+#[derive(Debug, Clone)]
+pub struct ScanPlan {
+    /// What is read.
+    pub relation: Arc<Relation>,
+    /// The columns that are used: ordinals of the relation's, ascending, then system columns.
+    pub columns: Vec<usize>,
+    /// The system columns that are used, after the declared ones.
+    pub system: Vec<SystemColumn>,
+    /// The columns in the order in which the steps want them: ordinals into `columns` followed by `system`.
+    pub order: Vec<usize>,
+    /// The schema of what the steps want.
+    pub schema: SchemaRef,
+    /// The stateless steps.
+    pub steps: Vec<StepPlan>,
+    /// Where the rows go then.
+    pub target: Target,
+}
+
+/// A stateless step before it is compiled; each worker compiles its own.
+#[derive(Debug, Clone)]
+pub enum StepPlan {
+    /// Keeps rows.
+    Filter {
+        /// The condition.
+        condition: Expr,
+        /// The schema that it is over.
+        input: DFSchemaRef,
+    },
+    /// Computes columns.
+    Project {
+        /// The columns.
+        expressions: Vec<Expr>,
+        /// The schema that they are over.
+        input: DFSchemaRef,
+        /// The result.
+        output: SchemaRef,
+    },
+    /// Makes rows of the elements of lists, or whatever else a bounded plan of DataFusion's can do row by row.
+    Plan {
+        /// What `EXPLAIN` shows.
+        name: String,
+        /// The node; its only input stands for the batch.
+        node: LogicalPlan,
+        /// The schema of the batch.
+        input: SchemaRef,
+    },
+    /// Aggregates each batch.
+    PartialAggregate(AggregatePlan),
+}
+
+/// An aggregation before it is compiled.
+#[derive(Debug, Clone)]
+pub struct AggregatePlan {
+    /// The group expressions that are not window bounds.
+    pub keys: Vec<Expr>,
+    /// The expression of the window's start, and the window's text.
+    pub window: Option<(Expr, String)>,
+    /// The functions.
+    pub functions: Vec<Expr>,
+    /// What each group column of the result is.
+    pub layout: Vec<crate::aggregate::GroupColumn>,
+    /// The schema of the rows.
+    pub input: Arc<DFSchema>,
+    /// The result.
+    pub output: SchemaRef,
+}
+
+/// A stateful operator, and what its output goes through.
+#[derive(Debug, Clone)]
+pub struct OperatorPlan {
+    /// What it does.
+    pub kind: OperatorKind,
+    /// The schema of what it takes.
+    pub input: SchemaRef,
+    /// The columns by which its input is spread over shards; none where one shard does it all.
+    pub exchange: Option<Vec<usize>>,
+    /// The stateless steps after it.
+    pub steps: Vec<StepPlan>,
+    /// Where its output goes then.
+    pub target: Target,
+}
+
+/// What a stateful operator does.
+#[derive(Debug, Clone)]
+pub enum OperatorKind {
+    /// One answer when a window closes or the input ends.
+    FinalAggregate(Arc<AggregateSpec>),
+    /// Every change of every group.
+    ChangingAggregate(Arc<AggregateSpec>),
+    /// All rows in order, at the end of the input.
+    Sort {
+        /// The order.
+        order: Vec<datafusion::logical_expr::SortExpr>,
+        /// The schema that it is over.
+        input: DFSchemaRef,
+        /// How many rows of the front are wanted.
+        fetch: Option<usize>,
+    },
+    /// Some rows of the front.
+    Limit {
+        /// How many are left out first.
+        skip: usize,
+        /// How many are let through then.
+        fetch: Option<usize>,
+    },
+}
+
+impl OperatorKind {
+    /// Returns the name that `EXPLAIN` and reports show.
+    pub fn name(&self) -> String {
+        match self {
+            Self::FinalAggregate(spec) if spec.window.is_some() => "window aggregate".to_owned(),
+            Self::FinalAggregate(_) => "aggregate".to_owned(),
+            Self::ChangingAggregate(spec) if spec.functions.is_empty() => "distinct".to_owned(),
+            Self::ChangingAggregate(spec) if spec.window.is_some() => "changing window aggregate".to_owned(),
+            Self::ChangingAggregate(_) => "changing aggregate".to_owned(),
+            Self::Sort { .. } => "sort".to_owned(),
+            Self::Limit { .. } => "limit".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! [`Relation`]: a declared stream as the planner sees it, with its system columns.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+
+use crate::connect::SourceConnector;
+use crate::time::{EventTimeFormat, WatermarkStrategy};
+
+/// Where a stream's event time comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventTime {
+    /// The column.
+    pub column: String,
+    /// How it is written.
+    pub format: EventTimeFormat,
+    /// How far ahead of the clock it may be, in milliseconds.
+    pub max_ahead_ms: i64,
+}
+
+/// A stream that queries read.
+#[derive(Debug, Clone)]
+pub struct Relation {
+    /// The name.
+    pub name: String,
+    /// The declared (or inferred) columns.
+    pub schema: SchemaRef,
+    /// The event time; none means the broker's timestamp or the arrival.
+    pub event_time: Option<EventTime>,
+    /// How the watermark follows.
+    pub watermark: WatermarkStrategy,
+    /// What a bad record does.
+    pub on_error: Option<OnError>,
+    /// Where the rows come from.
+    pub source: Arc<dyn SourceConnector>,
+}
+
+/// What a record that cannot be processed does to its job (`on.error`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnError {
+    /// The job fails and says where the record is.
+    #[default]
+    Fail,
+    /// The record is counted and left out.
+    Skip,
+}
+
+/// A column that every stream has beside the declared ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SystemColumn {
+    /// `_event_time`: when the row happened.
+    EventTime,
+    /// `_timestamp`: when the row arrived.
+    Arrival,
+    /// `_partition`: the ordinal of the source partition.
+    Partition,
+    /// `_offset`: the place of the record in its partition.
+    Offset,
+    /// `_key`: the message key as text.
+    Key,
+    /// `_topic`: the topic, or the path of the file.
+    Topic,
+    /// `_headers`: the message headers; read through `HEADER('k')`.
+    Headers,
+    /// The event time as it travels with each row; no query can name it.
+    Time,
+    /// The watermark of the row's partition at the row; no query can name it.
+    Watermark,
+    /// The partition, as it travels with each row to settle ties in time.
+    TiePartition,
+    /// The place in the partition, as it travels with each row to settle ties in time.
+    TieOffset,
+}
+
+impl SystemColumn {
+    /// The columns that a query can name.
+    pub const VISIBLE: [Self; 7] = [
+        Self::EventTime,
+        Self::Arrival,
+        Self::Partition,
+        Self::Offset,
+        Self::Key,
+        Self::Topic,
+        Self::Headers,
+    ];
+
+    /// The columns that travel with each row unseen.
+    pub const HIDDEN: [Self; 4] = [Self::Time, Self::Watermark, Self::TiePartition, Self::TieOffset];
+
+    /// Returns the column's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EventTime => "_event_time",
+            Self::Arrival => "_timestamp",
+            Self::Partition => "_partition",
+            Self::Offset => "_offset",
+            Self::Key => "_key",
+            Self::Topic => "_topic",
+            Self::Headers => "_headers",
+            Self::Time => "__time",
+            Self::Watermark => "__watermark",
+            Self::TiePartition => "__partition",
+            Self::TieOffset => "__offset",
+        }
+    }
+
+    /// Returns the system column of that name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        let all = Self::VISIBLE.into_iter().chain(Self::HIDDEN);
+        all.into_iter().find(|column| column.name() == name)
+    }
+
+    /// Returns the column as a field.
+    pub fn field(self) -> Field {
+        let data_type = match self {
+            Self::EventTime | Self::Arrival | Self::Time | Self::Watermark => {
+                DataType::Timestamp(TimeUnit::Millisecond, None)
+            }
+            Self::Partition | Self::TiePartition => DataType::Int32,
+            Self::Offset | Self::TieOffset => DataType::Int64,
+            Self::Key | Self::Topic => DataType::Utf8,
+            Self::Headers => {
+                let entries = Fields::from(vec![
+                    Field::new("keys", DataType::Utf8, false),
+                    Field::new("values", DataType::Utf8, true),
+                ]);
+                DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
+            }
+        };
+        let nullable = matches!(self, Self::Key | Self::Topic | Self::Headers);
+        Field::new(self.name(), data_type, nullable)
+    }
+}
+
+/// A relation as a table of DataFusion's, with the system columns that one query needs.
+#[derive(Debug)]
+pub struct RelationTable {
+    /// The relation.
+    pub relation: Arc<Relation>,
+    schema: SchemaRef,
+}
+
+impl RelationTable {
+    /// Creates the table with `system` columns after the declared ones.
+    pub fn new(relation: Arc<Relation>, system: &[SystemColumn]) -> Self {
+        let mut fields = relation.schema.fields().to_vec();
+        fields.extend(system.iter().map(|column| Arc::new(column.field())));
+        Self { relation, schema: Arc::new(Schema::new(fields)) }
+    }
+
+    /// Returns the same table with the hidden columns too.
+    pub fn with_hidden(&self) -> Self {
+        let mut fields = self.schema.fields().to_vec();
+        fields.extend(SystemColumn::HIDDEN.iter().map(|column| Arc::new(column.field())));
+        Self { relation: Arc::clone(&self.relation), schema: Arc::new(Schema::new(fields)) }
+    }
+}
+
+#[async_trait]
+impl TableProvider for RelationTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        _projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        Err(DataFusionError::Internal(format!("stream `{}` was planned as a table", self.relation.name)))
+    }
+}

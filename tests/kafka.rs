@@ -1,0 +1,16 @@
+//! The Kafka source and sink against a real broker.
+
+#[cfg(test)]
+#[path = "support/kafka.rs"]
+mod server;
+#[cfg(test)]
+#[path = "kafka/sink.rs"]
+mod sink;
+#[cfg(test)]
+#[path = "kafka/source.rs"]
+mod source;
+
+#[expect(clippy::disallowed_methods, reason = "real brokers answer in real time")]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
