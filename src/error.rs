@@ -211,7 +211,9 @@ impl From<datafusion::error::DataFusionError> for Error {
             DataFusionError::ArrowError(cause, _) => Self::from(*cause),
             DataFusionError::Context(_, cause) | DataFusionError::Diagnostic(_, cause) => Self::from(*cause),
             DataFusionError::Shared(cause) => Self::data(cause.strip_backtrace()),
-            DataFusionError::Collection(mut causes) if !causes.is_empty() => Self::from(causes.swap_remove(0)),
+            DataFusionError::Collection(mut causes) if !causes.is_empty() => {
+                Self::from(causes.swap_remove(0))
+            }
             DataFusionError::ResourcesExhausted(message) => Self::exhausted(message),
             DataFusionError::Execution(message) => Self::data(message),
             DataFusionError::NotImplemented(message) => Self::not_yet(message),

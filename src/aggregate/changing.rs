@@ -72,7 +72,13 @@ impl ChangingAggregate {
         Ok(changes)
     }
 
-    fn changelog(&self, start: i64, keys: &[ArrayRef], values: Vec<ArrayRef>, weights: Vec<i8>) -> Result<ChangeBatch> {
+    fn changelog(
+        &self,
+        start: i64,
+        keys: &[ArrayRef],
+        values: Vec<ArrayRef>,
+        weights: Vec<i8>,
+    ) -> Result<ChangeBatch> {
         let window_start = self.spec.window.is_some().then_some(start);
         let rows = self.spec.result(window_start, keys, values, weights.len())?;
         let only_inserts = weights.iter().all(|&weight| weight > 0);
@@ -92,7 +98,12 @@ impl Operator for ChangingAggregate {
         &self.name
     }
 
-    fn apply(&mut self, _port: usize, change: &ChangeBatch, _epoch: &EpochContext) -> Result<Vec<ChangeBatch>> {
+    fn apply(
+        &mut self,
+        _port: usize,
+        change: &ChangeBatch,
+        _epoch: &EpochContext,
+    ) -> Result<Vec<ChangeBatch>> {
         if change.num_rows() > 0 {
             self.take_in(change.rows());
             if let Some(recorded) = &mut self.recorded {

@@ -119,7 +119,8 @@ impl KeyedStates {
     ) -> Result<Changes> {
         let total = touched.len();
         let places = touched.iter().enumerate().map(|(local, &group)| (local, self.places[group as usize]));
-        let (had, prior_places): (Vec<usize>, Vec<Place>) = places.filter(|(_, place)| *place != NOWHERE).unzip();
+        let (had, prior_places): (Vec<usize>, Vec<Place>) =
+            places.filter(|(_, place)| *place != NOWHERE).unzip();
         let prior = self.states_at(&prior_places)?;
 
         let mut sums = self.spec.accumulators()?;
@@ -167,7 +168,8 @@ impl KeyedStates {
             let nothing = RecordBatch::new_empty(self.spec.state_schema()?);
             return Ok(nothing.columns()[self.spec.first_state()..].to_vec());
         };
-        let rows: Vec<(usize, usize)> = places.iter().map(|place| (place.chunk as usize, place.row as usize)).collect();
+        let rows: Vec<(usize, usize)> =
+            places.iter().map(|place| (place.chunk as usize, place.row as usize)).collect();
         (0..first.states.len())
             .map(|column| {
                 let arrays: Vec<&dyn arrow::array::Array> =

@@ -97,7 +97,12 @@ impl Operator for FinalAggregate {
         &self.name
     }
 
-    fn apply(&mut self, _port: usize, change: &ChangeBatch, _epoch: &EpochContext) -> Result<Vec<ChangeBatch>> {
+    fn apply(
+        &mut self,
+        _port: usize,
+        change: &ChangeBatch,
+        _epoch: &EpochContext,
+    ) -> Result<Vec<ChangeBatch>> {
         if change.num_rows() > 0 {
             self.merge(change.rows())?;
             if let Some(recorded) = &mut self.recorded {
@@ -148,7 +153,8 @@ impl Operator for FinalAggregate {
 
     fn bytes(&self) -> usize {
         let pane_bytes = |pane: &Pane| {
-            pane.groups.bytes() + pane.accumulators.iter().map(|accumulator| accumulator.size()).sum::<usize>()
+            pane.groups.bytes()
+                + pane.accumulators.iter().map(|accumulator| accumulator.size()).sum::<usize>()
         };
         self.panes.values().map(pane_bytes).sum()
     }

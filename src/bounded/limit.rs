@@ -33,7 +33,12 @@ impl Operator for Limit {
         "limit"
     }
 
-    fn apply(&mut self, _port: usize, change: &ChangeBatch, _epoch: &EpochContext) -> Result<Vec<ChangeBatch>> {
+    fn apply(
+        &mut self,
+        _port: usize,
+        change: &ChangeBatch,
+        _epoch: &EpochContext,
+    ) -> Result<Vec<ChangeBatch>> {
         if change.weights().is_some() {
             return Err(Error::internal("LIMIT got a changelog"));
         }
@@ -65,7 +70,8 @@ impl Operator for Limit {
 
     fn restore(&mut self, delta: &StateDelta) -> Result<()> {
         let taken = delta.rows.column(0).as_any().downcast_ref::<UInt64Array>();
-        self.taken = taken.map(|taken| taken.value(0)).ok_or_else(|| Error::internal("not a state of LIMIT"))?;
+        self.taken =
+            taken.map(|taken| taken.value(0)).ok_or_else(|| Error::internal("not a state of LIMIT"))?;
         Ok(())
     }
 

@@ -61,7 +61,12 @@ impl Operator for Sort {
         "sort"
     }
 
-    fn apply(&mut self, _port: usize, change: &ChangeBatch, _epoch: &EpochContext) -> Result<Vec<ChangeBatch>> {
+    fn apply(
+        &mut self,
+        _port: usize,
+        change: &ChangeBatch,
+        _epoch: &EpochContext,
+    ) -> Result<Vec<ChangeBatch>> {
         if change.weights().is_some() {
             return Err(Error::internal("ORDER BY got a changelog"));
         }

@@ -6,12 +6,17 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Streaming SQL in one binary.
 #[derive(Debug, Parser)]
-#[command(name = "velo", version, about, after_help = "Examples:
+#[command(
+    name = "velo",
+    version,
+    about,
+    after_help = "Examples:
   velo run app.sql
   velo run -e \"SELECT symbol, count(*) FROM 'trades.csv' GROUP BY symbol\"
   cat bids.json | velo run -e \"SELECT * FROM stdin WHERE price > 100\" --output ndjson
   velo validate app.sql
-  velo explain app.sql")]
+  velo explain app.sql"
+)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]

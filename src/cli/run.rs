@@ -14,7 +14,9 @@ use super::messages;
 use crate::config::{Entry, Origin, ProcessEnvironment};
 use crate::connect::console::{OutputForm, STDOUT_CLOSED};
 use crate::error::{Error, Result};
-use crate::job::application::{ApplicationOutcome, PlannedApplication, RunningApplication, Settings, explain};
+use crate::job::application::{
+    ApplicationOutcome, PlannedApplication, RunningApplication, Settings, explain,
+};
 use crate::job::{JobReport, Mode};
 use crate::time::{Clock, Stopwatch, SystemClock};
 
@@ -81,7 +83,12 @@ fn watch(running: &RunningApplication, shows_progress: bool, clock: &dyn Clock) 
 }
 
 fn progress_line(report: &JobReport) -> String {
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate for a person")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate for a person"
+    )]
     let rate = (report.rows_in as f64 / report.seconds.max(0.001)) as u64;
     format!(
         "{}: {} rows in ({rate}/s), {} late, {} rejected, watermark {}",
@@ -109,8 +116,12 @@ fn stop_on_signal(stop: impl Fn() + Send + 'static) -> Result<Arc<std::sync::ato
     let signals = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
     for signal in signals {
         // The order matters: the first signal finds the flag down and only raises it.
-        signal_hook::flag::register_conditional_shutdown(signal, i32::from(INTERRUPTED), Arc::clone(&interrupted))
-            .map_err(failed)?;
+        signal_hook::flag::register_conditional_shutdown(
+            signal,
+            i32::from(INTERRUPTED),
+            Arc::clone(&interrupted),
+        )
+        .map_err(failed)?;
         signal_hook::flag::register(signal, Arc::clone(&interrupted)).map_err(failed)?;
     }
     let mut incoming = signal_hook::iterator::Signals::new(signals).map_err(failed)?;
@@ -231,11 +242,13 @@ pub(super) fn settings(
 ) -> Result<Settings> {
     let option = |pair: &String| {
         let (key, value) = pair.split_once('=').ok_or_else(|| {
-            Error::invalid(format!("`--set {pair}` is not KEY=VALUE")).with_hint("as in --set batch.linger=5ms")
+            Error::invalid(format!("`--set {pair}` is not KEY=VALUE"))
+                .with_hint("as in --set batch.linger=5ms")
         })?;
         Ok(Entry::new(key.trim(), value.trim(), Origin::CommandLine))
     };
-    let directory = arguments.file.as_ref().and_then(|file| file.parent()).map(PathBuf::from).unwrap_or_default();
+    let directory =
+        arguments.file.as_ref().and_then(|file| file.parent()).map(PathBuf::from).unwrap_or_default();
     Ok(Settings {
         options: arguments.set.iter().map(option).collect::<Result<_>>()?,
         mode: arguments.mode.map(|mode| match mode {

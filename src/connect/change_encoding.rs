@@ -32,10 +32,15 @@ pub enum ChangeEncoding {
 impl ChangeEncoding {
     /// Reads the option `changelog` of a sink that appends rows.
     pub(super) fn take(options: &mut Options) -> Result<ChangelogForm> {
-        let forms = [("op", ChangelogForm::Op), ("upsert", ChangelogForm::Upsert), ("append", ChangelogForm::NewRows)];
+        let forms = [
+            ("op", ChangelogForm::Op),
+            ("upsert", ChangelogForm::Upsert),
+            ("append", ChangelogForm::NewRows),
+        ];
         match options.take_choice("changelog", &forms)? {
-            Some(ChangelogForm::Upsert) => Err(Error::not_yet("`changelog` = 'upsert' for files")
-                .with_hint("use `'changelog' = 'op'`")),
+            Some(ChangelogForm::Upsert) => {
+                Err(Error::not_yet("`changelog` = 'upsert' for files").with_hint("use `'changelog' = 'op'`"))
+            }
             Some(form) => Ok(form),
             None => Ok(ChangelogForm::AppendOnly),
         }
@@ -67,7 +72,8 @@ impl ChangeEncoding {
             (Self::Rows | Self::NewRows, None) => Ok(rows.clone()),
             (Self::Rows, Some(_)) => Err(Error::internal("a sink of inserts got a changelog")),
             (Self::NewRows, Some(weights)) => {
-                let new: BooleanArray = weights.iter().map(|weight| weight.map(|weight| weight > 0)).collect();
+                let new: BooleanArray =
+                    weights.iter().map(|weight| weight.map(|weight| weight > 0)).collect();
                 Ok(filter_record_batch(rows, &new)?)
             }
             (Self::Op, weights) => {

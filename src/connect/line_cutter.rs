@@ -23,8 +23,6 @@ pub(super) struct LineCutter {
 pub(super) enum Cut {
     /// Whole records.
     Records(Bytes),
-    /// There may be more later: what is there is not a whole record.
-    Waiting,
     /// The end, and nothing is left.
     End,
 }

@@ -9,6 +9,7 @@ mod dice;
 pub mod file;
 pub mod generated;
 pub mod generator;
+pub mod kafka;
 mod line_cutter;
 pub mod memory;
 pub mod nexmark;

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
 
+use crate::config::Entry;
 use crate::connect::console::{OutputForm, STDIN_DOCS, STDOUT_DOCS, StdinConnector, StdoutConnector};
 use crate::connect::file::{FILE_DOCS, FileSinkConnector, FileSourceConnector};
 use crate::connect::generated::{GENERATOR_DOCS, GeneratorConnector, NEXMARK_DOCS, NexmarkConnector};
+use crate::connect::kafka::{KAFKA_DOCS, KafkaSinkConnector, KafkaSourceConnector};
 use crate::connect::memory::BlackholeConnector;
-use crate::connect::text_format::FORMAT_DOCS;
 use crate::connect::predecessor::Direction;
+use crate::connect::text_format::FORMAT_DOCS;
 use crate::connect::{OptionDoc, Options, SinkConnector, SourceConnector, TIME_DOCS, TimeOptions};
-use crate::config::Entry;
 use crate::error::{Error, Result};
 
 /// A connector as the reference lists it.
@@ -28,6 +29,7 @@ pub struct ConnectorDoc {
 /// All connectors.
 pub const CONNECTORS: &[ConnectorDoc] = &[
     ConnectorDoc { name: "file", directions: "source, sink", options: &[FILE_DOCS, FORMAT_DOCS] },
+    ConnectorDoc { name: "kafka", directions: "source, sink", options: &[KAFKA_DOCS, FORMAT_DOCS] },
     ConnectorDoc { name: "stdin", directions: "source", options: &[STDIN_DOCS, FORMAT_DOCS] },
     ConnectorDoc { name: "stdout", directions: "sink", options: &[STDOUT_DOCS] },
     ConnectorDoc { name: "generator", directions: "source", options: &[GENERATOR_DOCS] },
@@ -84,18 +86,20 @@ pub fn declare(declaration: &Declaration<'_>) -> Result<Declared> {
         Direction::Both => "stream",
     };
     if !wants_source && !wants_sink {
-        return Err(Error::invalid(format!("connector `{}` cannot be a {noun}", doc.name)).with_hint(of(noun)));
+        return Err(
+            Error::invalid(format!("connector `{}` cannot be a {noun}", doc.name)).with_hint(of(noun))
+        );
     }
     let mut declared = Declared::default();
     let mut taken: Vec<String> = vec![];
     if wants_source {
         let mut options = options_of(doc, declaration)?;
-        declared.source = Some(read_source(doc.name, &mut options, declaration.columns)?);
+        declared.source = Some(read_source(doc.name, declaration.name, &mut options, declaration.columns)?);
         taken.extend(options.taken().iter().map(|entry| entry.key.clone()));
     }
     if wants_sink {
         let mut options = options_of(doc, declaration)?;
-        declared.sink = Some(read_sink(doc.name, &mut options, declaration.output)?);
+        declared.sink = Some(read_sink(doc.name, declaration.name, &mut options, declaration.output)?);
         taken.extend(options.taken().iter().map(|entry| entry.key.clone()));
     }
     let mut rest = options_of(doc, declaration)?;
@@ -115,10 +119,16 @@ fn options_of(doc: &ConnectorDoc, declaration: &Declaration<'_>) -> Result<Optio
     Ok(options)
 }
 
-fn read_source(connector: &str, options: &mut Options, declared: Option<&SchemaRef>) -> Result<DeclaredSource> {
+fn read_source(
+    connector: &str,
+    name: &str,
+    options: &mut Options,
+    declared: Option<&SchemaRef>,
+) -> Result<DeclaredSource> {
     let time = TimeOptions::read(options)?;
     let connector: Arc<dyn SourceConnector> = match connector {
         "file" => Arc::new(FileSourceConnector::read(options)?),
+        "kafka" => Arc::new(KafkaSourceConnector::read(name, options)?),
         "stdin" => Arc::new(StdinConnector::read(options)?),
         "generator" => {
             let none = Arc::new(Schema::empty());
@@ -130,9 +140,15 @@ fn read_source(connector: &str, options: &mut Options, declared: Option<&SchemaR
     Ok(DeclaredSource { connector, time })
 }
 
-fn read_sink(connector: &str, options: &mut Options, output: OutputForm) -> Result<Arc<dyn SinkConnector>> {
+fn read_sink(
+    connector: &str,
+    name: &str,
+    options: &mut Options,
+    output: OutputForm,
+) -> Result<Arc<dyn SinkConnector>> {
     Ok(match connector {
         "file" => Arc::new(FileSinkConnector::read(options)?),
+        "kafka" => Arc::new(KafkaSinkConnector::read(name, options)?),
         "stdout" => Arc::new(StdoutConnector::read(options, output)?),
         "blackhole" => Arc::new(BlackholeConnector),
         other => return Err(Error::internal(format!("connector `{other}` has no sink"))),

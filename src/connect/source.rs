@@ -96,6 +96,7 @@ pub struct Messages {
 
 /// What [`Source::poll`] found.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a chunk is what almost every poll gives, and is moved once")]
 pub enum Polled {
     /// The next records.
     Chunk(Chunk),

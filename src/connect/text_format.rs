@@ -7,17 +7,42 @@ use arrow::datatypes::{Schema, SchemaRef};
 use crate::connect::{OptionDoc, Options, ReadRequest};
 use crate::error::{Error, Result};
 use crate::format::{
-    CsvDecoder, CsvEncoder, CsvOptions, DecodeOptions, Decoder, Encoder, IntegerTime, JsonDecoder, JsonEncoder,
-    csv_header, csv_last_record_end, infer_csv, infer_json, lines_last_record_end,
+    CsvDecoder, CsvEncoder, CsvOptions, DecodeOptions, Decoder, Encoder, IntegerTime, JsonDecoder,
+    JsonEncoder, csv_header, csv_last_record_end, infer_csv, infer_json, lines_last_record_end,
 };
 
 /// The options of line-based formats.
 pub const FORMAT_DOCS: &[OptionDoc] = &[
-    OptionDoc { key: "format", value: "csv | json | parquet", default: "csv", what: "how records are written" },
-    OptionDoc { key: "header", value: "true | false", default: "true", what: "whether CSV begins with column names" },
-    OptionDoc { key: "delimiter", value: "character", default: ",", what: "what stands between two CSV fields" },
-    OptionDoc { key: "quote", value: "character", default: "\"", what: "what surrounds CSV fields that need it" },
-    OptionDoc { key: "escape", value: "character", default: "", what: "what stands before a quote inside quotes" },
+    OptionDoc {
+        key: "format",
+        value: "csv | json | parquet",
+        default: "csv",
+        what: "how records are written",
+    },
+    OptionDoc {
+        key: "header",
+        value: "true | false",
+        default: "true",
+        what: "whether CSV begins with column names",
+    },
+    OptionDoc {
+        key: "delimiter",
+        value: "character",
+        default: ",",
+        what: "what stands between two CSV fields",
+    },
+    OptionDoc {
+        key: "quote",
+        value: "character",
+        default: "\"",
+        what: "what surrounds CSV fields that need it",
+    },
+    OptionDoc {
+        key: "escape",
+        value: "character",
+        default: "",
+        what: "what stands before a quote inside quotes",
+    },
     OptionDoc { key: "null", value: "text", default: "", what: "the unquoted CSV text that means NULL" },
     OptionDoc {
         key: "missing.field",
@@ -111,7 +136,8 @@ pub(super) fn take_decode_settings(options: &mut Options) -> Result<DecodeSettin
 fn take_byte(options: &mut Options, key: &'static str) -> Result<Option<u8>> {
     let Some(character) = options.take_optional::<char>(key)? else { return Ok(None) };
     let byte = u8::try_from(character).ok().filter(u8::is_ascii);
-    byte.map(Some).ok_or_else(|| Error::invalid(format!("option `{key}` = '{character}' is not an ASCII character")))
+    byte.map(Some)
+        .ok_or_else(|| Error::invalid(format!("option `{key}` = '{character}' is not an ASCII character")))
 }
 
 impl TextFormat {
@@ -150,8 +176,10 @@ impl TextFormat {
             Self::Json => infer_json(sample, decimals)?,
             Self::Csv { options, header: true } => infer_csv(sample, options, decimals)?,
             Self::Csv { header: false, .. } => {
-                return Err(Error::invalid("a CSV file without a header does not say what its columns are called")
-                    .with_hint("declare the columns: CREATE STREAM … (a BIGINT, b VARCHAR, …) WITH (…)"));
+                return Err(Error::invalid(
+                    "a CSV file without a header does not say what its columns are called",
+                )
+                .with_hint("declare the columns: CREATE STREAM … (a BIGINT, b VARCHAR, …) WITH (…)"));
             }
         };
         if schema.fields().is_empty() {
@@ -179,6 +207,14 @@ impl TextFormat {
                 let declared: Vec<String> =
                     request.schema.fields().iter().map(|field| field.name().clone()).collect();
                 let columns = header.unwrap_or(&declared);
+                let unknown =
+                    columns.iter().find(|name| !declared.iter().any(|own| own.eq_ignore_ascii_case(name)));
+                if let Some(unknown) = unknown.filter(|_| options.unknown_field_fails) {
+                    return Err(Error::data(format!(
+                        "the CSV file has a column `{unknown}` that is not declared"
+                    ))
+                    .with_hint("declare it, or leave `unknown.field` = 'ignore'"));
+                }
                 Box::new(CsvDecoder::try_new(used, columns, csv.clone(), options)?)
             }
         })

@@ -8,14 +8,24 @@ use crate::time::EventTimeFormat;
 
 /// The options of every source about time.
 pub const TIME_DOCS: &[OptionDoc] = &[
-    OptionDoc { key: "event.time.field", value: "column", default: "", what: "the column that holds the event time" },
+    OptionDoc {
+        key: "event.time.field",
+        value: "column",
+        default: "",
+        what: "the column that holds the event time",
+    },
     OptionDoc {
         key: "event.time.format",
         value: "epoch_millis | epoch_seconds | epoch_micros | epoch_nanos | iso8601 | pattern",
         default: "by the column's type",
         what: "how the event time is written",
     },
-    OptionDoc { key: "event.time.zone", value: "time zone", default: "UTC", what: "the zone of patterns without an offset" },
+    OptionDoc {
+        key: "event.time.zone",
+        value: "time zone",
+        default: "UTC",
+        what: "the zone of patterns without an offset",
+    },
     OptionDoc {
         key: "event.time.max_ahead",
         value: "duration",
@@ -71,11 +81,8 @@ impl TimeOptions {
             return Err(Error::invalid("`event.time.format` without `event.time.field` says nothing")
                 .with_hint("name the column: 'event.time.field' = '…'"));
         }
-        let strategies = [
-            ("bounded_out_of_orderness", false),
-            ("ascending", true),
-            ("ascending_timestamps", true),
-        ];
+        let strategies =
+            [("bounded_out_of_orderness", false), ("ascending", true), ("ascending_timestamps", true)];
         let ascending = options.take_choice("watermark.strategy", &strategies)?.unwrap_or(false);
         let bound = options.take_duration("watermark.max_out_of_orderness")?;
         if ascending && bound.is_some_and(|bound| !bound.is_zero()) {
@@ -85,13 +92,16 @@ impl TimeOptions {
         }
         let policies = [("fail", Some(false)), ("skip", Some(true)), ("dead_letter", None)];
         let skips_bad = match options.take_choice("on.error", &policies)? {
-            Some(None) => return Err(Error::not_yet("`on.error` = 'dead_letter'").with_hint("use 'skip' or 'fail'")),
+            Some(None) => {
+                return Err(Error::not_yet("`on.error` = 'dead_letter'").with_hint("use 'skip' or 'fail'"));
+            }
             Some(choice) => choice,
             None => None,
         };
         Ok(Self {
             field,
-            format: format.map_or(Ok(EventTimeFormat::Detect), |format| EventTimeFormat::parse(&format, zone))?,
+            format: format
+                .map_or(Ok(EventTimeFormat::Detect), |format| EventTimeFormat::parse(&format, zone))?,
             max_ahead_ms: options.take_duration("event.time.max_ahead")?.map_or(3_600_000, millis),
             bound_ms: if ascending { Some(0) } else { bound.map(millis) },
             idle_timeout_ms: options.take_duration("watermark.idle_timeout")?.map_or(30_000, millis),

@@ -32,7 +32,8 @@ impl Step for Filter {
         let Some(mask) = mask.as_boolean_opt() else {
             return Err(Error::internal(format!("condition {} is not a boolean", self.condition)));
         };
-        let mask: BooleanArray = if mask.null_count() > 0 { prep_null_mask_filter(mask) } else { mask.clone() };
+        let mask: BooleanArray =
+            if mask.null_count() > 0 { prep_null_mask_filter(mask) } else { mask.clone() };
         let kept = mask.true_count();
         if kept == mask.len() {
             return Ok(batch);

@@ -69,7 +69,12 @@ pub struct PlanStep {
 
 impl PlanStep {
     /// Creates a step named `name` that runs `plan`, whose only leaf scans `slot`.
-    pub fn new(name: String, plan: Arc<dyn ExecutionPlan>, slot: Arc<Slot>, context: Arc<TaskContext>) -> Self {
+    pub fn new(
+        name: String,
+        plan: Arc<dyn ExecutionPlan>,
+        slot: Arc<Slot>,
+        context: Arc<TaskContext>,
+    ) -> Self {
         Self { name, plan, slot, context }
     }
 }

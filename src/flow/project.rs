@@ -29,7 +29,9 @@ impl Step for Project {
         let columns = columns.map(|(expression, field)| {
             let text = expression.to_string();
             match text.rsplit_once('@') {
-                Some((name, ordinal)) if name == field.name() && ordinal.parse::<usize>().is_ok() => name.to_owned(),
+                Some((name, ordinal)) if name == field.name() && ordinal.parse::<usize>().is_ok() => {
+                    name.to_owned()
+                }
                 _ => format!("{text} as {}", field.name()),
             }
         });

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use crossbeam_channel::bounded;
 use datafusion::catalog::default_table_source::{provider_as_source, source_as_provider};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScanBuilder, TableType};
@@ -35,41 +35,45 @@ use crate::sql::relation::{OnError, Relation, RelationTable};
 use crate::time::{Clock, Stopwatch};
 
 /// Everything that a batch job is started with.
-pub struct BatchSpec {
+pub(super) struct BatchSpec {
     /// The name, for messages.
-    pub name: String,
+    pub(super) name: String,
     /// What it computes.
-    pub plan: LogicalPlan,
+    pub(super) plan: LogicalPlan,
     /// Where the rows go; opened already.
-    pub sink: Box<dyn Sink>,
+    pub(super) sink: Box<dyn Sink>,
     /// What the sink writes, for the report.
-    pub sink_name: String,
+    pub(super) sink_name: String,
     /// DataFusion's registry of functions and rules.
-    pub state: SessionState,
+    pub(super) state: SessionState,
     /// How many workers read each source.
-    pub parallelism: usize,
+    pub(super) parallelism: usize,
     /// How large chunks may grow.
-    pub limits: ChunkLimits,
+    pub(super) limits: ChunkLimits,
     /// What bad records do, where their source does not say.
-    pub on_error: OnError,
+    pub(super) on_error: OnError,
     /// Where time comes from.
-    pub clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 /// A running batch job.
-pub struct BatchJob {
+pub(super) struct BatchJob {
     stop: StopFlag,
     thread: JoinHandle<(Result<Ending>, JobReport)>,
 }
 
 impl BatchJob {
     /// Starts the job on a thread of its own.
-    pub fn start(spec: BatchSpec) -> Result<Self> {
+    pub(super) fn start(spec: BatchSpec) -> Result<Self> {
         let stop = StopFlag::default();
         let flag = stop.clone();
         let thread = spawn("batch", move || {
             let stopwatch = Stopwatch::start(Arc::clone(&spec.clock));
-            let report = Arc::new(Mutex::new(JobReport { mode: "batch", name: spec.name.clone(), ..JobReport::default() }));
+            let report = Arc::new(Mutex::new(JobReport {
+                mode: "batch",
+                name: spec.name.clone(),
+                ..JobReport::default()
+            }));
             let ending = run(spec, &flag, &report);
             let mut report = report.lock().clone();
             report.seconds = stopwatch.seconds();
@@ -84,13 +88,13 @@ impl BatchJob {
     }
 
     /// Asks the job to stop.
-    pub fn stopper(&self) -> impl Fn() + Send + Sync + 'static {
+    pub(super) fn stopper(&self) -> impl Fn() + Send + Sync + 'static {
         let stop = self.stop.clone();
         move || stop.raise()
     }
 
     /// Waits until the job has ended.
-    pub fn wait(self) -> Outcome {
+    pub(super) fn wait(self) -> Outcome {
         let (ending, report) = self.thread.join().unwrap_or_else(|cause| {
             (Err(super::shards::panicked("a batch job", cause.as_ref())), JobReport::default())
         });
@@ -98,7 +102,7 @@ impl BatchJob {
     }
 
     /// Returns whether the job has ended.
-    pub fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.thread.is_finished()
     }
 }
@@ -157,8 +161,7 @@ fn run(mut spec: BatchSpec, stop: &StopFlag, report: &Arc<Mutex<JobReport>>) -> 
     let mut report = report.lock();
     report.rows_out = written.rows;
     report.bytes_out = written.bytes;
-    report.sinks =
-        vec![super::SinkReport { to: spec.sink_name, rows: written.rows, bytes: written.bytes }];
+    report.sinks = vec![super::SinkReport { to: spec.sink_name, rows: written.rows, bytes: written.bytes }];
     ending
 }
 
@@ -226,10 +229,18 @@ impl TableProvider for BatchTable {
         let schema = Arc::clone(&scan.schema);
         let readers = start_reading(scan, &self.shared).map_err(external)?;
         let partitions = readers.into_iter().map(|receiver| {
-            let partition = BatchPartition { schema: Arc::clone(&schema), receiver: Mutex::new(Some(receiver)) };
+            let partition =
+                BatchPartition { schema: Arc::clone(&schema), receiver: Mutex::new(Some(receiver)) };
             Arc::new(partition) as Arc<dyn PartitionStream>
         });
-        Ok(Arc::new(StreamingTableExec::try_new(schema.clone(), partitions.collect(), None, vec![], false, limit)?))
+        Ok(Arc::new(StreamingTableExec::try_new(
+            schema.clone(),
+            partitions.collect(),
+            None,
+            vec![],
+            false,
+            limit,
+        )?))
     }
 }
 
@@ -246,7 +257,11 @@ fn start_reading(scan: crate::sql::plan::ScanPlan, shared: &Arc<Shared>) -> Resu
     let ordinal = {
         let mut report = shared.report.lock();
         let from = scan.relation.source.describe();
-        report.sources.push(SourceReport { name: scan.relation.name.clone(), from, ..SourceReport::default() });
+        report.sources.push(SourceReport {
+            name: scan.relation.name.clone(),
+            from,
+            ..SourceReport::default()
+        });
         report.sources.len() - 1
     };
     let (ticket_sender, tickets) = bounded::<Ticket>(shared.parallelism * 2);

@@ -118,7 +118,9 @@ impl Driver {
         let first = match self.input.recv_timeout(TICK) {
             Ok(message) => message,
             Err(RecvTimeoutError::Timeout) => return None,
-            Err(RecvTimeoutError::Disconnected) => return Some(Error::internal("the job's workers are gone")),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Some(Error::internal("the job's workers are gone"));
+            }
         };
         let mut failed = None;
         let mut next = Some(first);
@@ -187,7 +189,8 @@ impl Driver {
     fn time_moves(&self) -> bool {
         !self.operators.is_empty()
             && self.scans.iter().any(|scan| {
-                scan.idle_watermark(self.clock.monotonic_micros()).is_some_and(|mark| mark > scan.clock.watermark())
+                scan.idle_watermark(self.clock.monotonic_micros())
+                    .is_some_and(|mark| mark > scan.clock.watermark())
             })
     }
 
@@ -234,7 +237,8 @@ impl Driver {
     fn account(&mut self, done: Done) -> Result<Vec<ChangeBatch>> {
         let scan = &mut self.scans[done.scan];
         let partition = &mut scan.partitions[done.partition];
-        let processed = done.result.map_err(|error| error.within(format!("`{}` {}", scan.name, partition.id)))?;
+        let processed =
+            done.result.map_err(|error| error.within(format!("`{}` {}", scan.name, partition.id)))?;
         let mut report = self.report.lock();
         for rejected in &processed.rejected {
             let place = format!("`{}` {} {}", scan.name, partition.id, rejected.place);
@@ -256,8 +260,10 @@ impl Driver {
         }
         let passes = match scan.target {
             Target::Sink => true,
-            Target::Operator(operator) => !self.operators[operator].name.contains("aggregate")
-                && self.operators[operator].name != "distinct",
+            Target::Operator(operator) => {
+                !self.operators[operator].name.contains("aggregate")
+                    && self.operators[operator].name != "distinct"
+            }
         };
         add_to_report(&mut report, done.scan, &processed, passes);
         Ok(processed.output)
@@ -332,7 +338,8 @@ impl DrivenScan {
 
     /// Returns the watermark that the clock gives a source of which all partitions are idle.
     fn idle_watermark(&self, now_micros: i64) -> Option<Watermark> {
-        let highest = self.partitions.iter().filter_map(|partition| partition.watermark(self.bound_ms)).max()?;
+        let highest =
+            self.partitions.iter().filter_map(|partition| partition.watermark(self.bound_ms)).max()?;
         idle_watermark(highest, self.clock.quiet_since(), now_micros, self.idle_timeout_ms)
     }
 }

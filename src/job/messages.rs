@@ -171,16 +171,20 @@ impl SourceClock {
     }
 
     /// Moves the watermark to what `partitions` (one watermark each, none for those that ended) allow.
-    pub(crate) fn advance(&self, partitions: &[Option<Watermark>], when_all_idle: Option<Watermark>) -> Watermark {
+    pub(crate) fn advance(
+        &self,
+        partitions: &[Option<Watermark>],
+        when_all_idle: Option<Watermark>,
+    ) -> Watermark {
         let mut state = self.state.lock();
         let is_idle = |partition: usize| state.idle.get(partition).copied().unwrap_or(false);
         let open = partitions.iter().enumerate().filter_map(|(partition, mark)| Some((partition, (*mark)?)));
         let active = open.clone().filter(|(partition, _)| !is_idle(*partition)).map(|(_, mark)| mark).min();
         let advanced = match active {
             Some(lowest) => Some(lowest),
-            None if open.count() > 0 => when_all_idle.or_else(|| {
-                partitions.iter().filter_map(|mark| *mark).max()
-            }),
+            None if open.count() > 0 => {
+                when_all_idle.or_else(|| partitions.iter().filter_map(|mark| *mark).max())
+            }
             None => Some(Watermark::END),
         };
         if let Some(advanced) = advanced {

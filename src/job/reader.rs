@@ -106,7 +106,13 @@ impl Reader {
     }
 
     /// Hands a chunk to the workers; returns false when nobody wants it any more.
-    fn hand_over(&self, partitions: &mut [PartitionState], chunk: crate::connect::Chunk, own_time: i64) -> bool {
+    fn hand_over(
+        &self,
+        partitions: &mut [PartitionState],
+        chunk: crate::connect::Chunk,
+        own_time: i64,
+    ) -> bool {
+        let partition_id = self.source.partitions()[chunk.partition].clone();
         let partition = &mut partitions[chunk.partition];
         let floor = self.source_clock.set_active(chunk.partition);
         if partition.idle {
@@ -121,6 +127,7 @@ impl Reader {
             turn,
             chunk,
             arrival_ms: self.clock.now_millis(),
+            partition_id,
             carry: Arc::clone(&partition.carry),
         };
         self.tickets.send(ticket).is_ok()
@@ -128,7 +135,9 @@ impl Reader {
 
     /// Tells the driver since when nothing has come at all, so that time can go on by the clock.
     fn note_quiet(&self, partitions: &[PartitionState]) {
-        if self.source_clock.quiet_since().is_none() && partitions.iter().any(|partition| partition.chunks > 0) {
+        if self.source_clock.quiet_since().is_none()
+            && partitions.iter().any(|partition| partition.chunks > 0)
+        {
             self.source_clock.set_quiet(self.clock.monotonic_micros());
         }
     }

@@ -85,14 +85,18 @@ impl Job {
         let (to_driver, input) = bounded(workers * 8 + 64);
         let (to_sink, sink_input) = bounded(2);
 
-        let mut driver = driver(&spec, &state, resuming.as_ref(), input, to_sink, &stop, &report, &epoch_clock)?;
+        let mut driver =
+            driver(&spec, &state, resuming.as_ref(), input, to_sink, &stop, &report, &epoch_clock)?;
         let mut threads = vec![];
         for _ in 0..workers {
             // Compiled before the first thread starts, so that a faulty plan starts nothing.
             let compiler = Compiler::new(&state);
-            let scans = spec.plan.scans.iter().zip(&opened).map(|(plan, opened)| {
-                Scan::try_new(plan, &opened.request, &compiler, spec.on_error)
-            });
+            let scans = spec
+                .plan
+                .scans
+                .iter()
+                .zip(&opened)
+                .map(|(plan, opened)| Scan::try_new(plan, &opened.request, &compiler, spec.on_error));
             threads.push(scans.collect::<Result<Vec<_>>>()?);
         }
         let mut others = vec![];
@@ -207,7 +211,11 @@ fn open(scan: &ScanPlan, spec: &JobSpec) -> Result<Opened> {
 }
 
 /// Returns what to open the source of a scan for.
-pub(crate) fn read_request(scan: &ScanPlan, limits: ChunkLimits, clock: &Arc<dyn Clock>) -> Result<ReadRequest> {
+pub(crate) fn read_request(
+    scan: &ScanPlan,
+    limits: ChunkLimits,
+    clock: &Arc<dyn Clock>,
+) -> Result<ReadRequest> {
     use crate::sql::relation::SystemColumn::{Headers, Offset, TieOffset};
     let mut columns = scan.columns.clone();
     if let Some(event_time) = &scan.relation.event_time {
@@ -299,7 +307,10 @@ impl Driver {
     }
 }
 
-fn resuming_partitions(resuming: Option<&Snapshot>, scan: usize) -> Vec<(crate::connect::PartitionId, Carried)> {
+fn resuming_partitions(
+    resuming: Option<&Snapshot>,
+    scan: usize,
+) -> Vec<(crate::connect::PartitionId, Carried)> {
     let Some(snapshot) = resuming else { return vec![] };
     snapshot.scans[scan].1.iter().map(|partition| (partition.id.clone(), partition.carried)).collect()
 }

@@ -7,8 +7,8 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::TimestampMillisecondType;
 
 use super::carry::Carry;
-use super::system_columns::RowPlaces;
-use crate::connect::{Chunk, Payload, ReadRequest};
+use super::system_columns::{Known, RowPlaces};
+use crate::connect::{Chunk, PartitionId, Payload, ReadRequest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::{ChangeBatch, Fragment, Tally};
 use crate::format::{Decoder, Layout, Rejected};
@@ -26,6 +26,8 @@ pub(crate) struct Ticket {
     pub(crate) chunk: Chunk,
     /// When it arrived, in epoch milliseconds.
     pub(crate) arrival_ms: i64,
+    /// The partition's name.
+    pub(crate) partition_id: PartitionId,
     /// What the partition's chunks pass along.
     pub(crate) carry: Arc<Carry>,
 }
@@ -113,7 +115,7 @@ impl Scan {
 
     /// Decodes a chunk, takes its turn in the partition, and runs the steps.
     pub(crate) fn process(&mut self, ticket: Ticket) -> Result<Processed> {
-        let Ticket { turn, chunk, arrival_ms, carry, .. } = ticket;
+        let Ticket { turn, chunk, arrival_ms, partition_id, carry, .. } = ticket;
         let mut place_in_line = TurnGuard { carry: &carry, turn, taken: false };
         let mut processed = Processed { seen: i64::MIN, ..Processed::default() };
         let (start, partition) = (chunk.start, chunk.partition);
@@ -142,7 +144,15 @@ impl Scan {
                 running_watermarks(&rows.times, before.seen, before.floor, bound)
             }
         };
-        let batch = self.with_system_columns(&rows, &marks, arrival_ms, partition, start)?;
+        let known = Known {
+            times: &rows.times,
+            marks: &marks,
+            arrival_ms,
+            partition,
+            partition_id: &partition_id,
+            start,
+        };
+        let batch = self.with_system_columns(&rows, &known)?;
         let mut bad = vec![];
         self.run(batch, 0, &mut processed, &mut bad)?;
         for (row, message) in bad {
@@ -207,7 +217,9 @@ impl Scan {
 
     fn decoder(&mut self) -> Result<&mut Box<dyn Decoder>> {
         let name = &self.plan.relation.name;
-        self.decoder.as_mut().ok_or_else(|| Error::internal(format!("`{name}` gives bytes but has no format")))
+        self.decoder
+            .as_mut()
+            .ok_or_else(|| Error::internal(format!("`{name}` gives bytes but has no format")))
     }
 
     /// Leaves out the rows without an event time.
@@ -230,14 +242,7 @@ impl Scan {
         })
     }
 
-    fn with_system_columns(
-        &self,
-        rows: &Rows,
-        marks: &[i64],
-        arrival_ms: i64,
-        partition: usize,
-        start: crate::connect::Position,
-    ) -> Result<RecordBatch> {
+    fn with_system_columns(&self, rows: &Rows, known: &Known<'_>) -> Result<RecordBatch> {
         let count = rows.batch.num_rows();
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.places.len());
         for (place, &ordinal) in self.places.iter().zip(&self.plan.order) {
@@ -245,14 +250,7 @@ impl Scan {
                 Some(place) => Arc::clone(rows.batch.column(*place)),
                 None => {
                     let column = self.plan.system[ordinal - self.plan.columns.len()];
-                    let known = super::system_columns::Known {
-                        times: &rows.times,
-                        marks,
-                        arrival_ms,
-                        partition,
-                        start,
-                    };
-                    rows.places.system_column(column, &known)?
+                    rows.places.system_column(column, known)?
                 }
             });
         }

@@ -26,7 +26,12 @@ pub(super) struct ShardedOperator {
 
 impl ShardedOperator {
     /// Compiles an operator into `shards` instances, or one where one is enough.
-    pub(super) fn try_new(plan: &OperatorPlan, compiler: &Compiler<'_>, shards: usize, record: bool) -> Result<Self> {
+    pub(super) fn try_new(
+        plan: &OperatorPlan,
+        compiler: &Compiler<'_>,
+        shards: usize,
+        record: bool,
+    ) -> Result<Self> {
         let exchange = match &plan.exchange {
             Some(key) if shards > 1 => Some(Exchange::try_new(&plan.input, key.clone(), shards)?),
             _ => None,
@@ -59,10 +64,14 @@ impl ShardedOperator {
             std::thread::scope(|scope| {
                 let work = self.shards.iter_mut().zip(inputs);
                 let threads: Vec<_> = work
-                    .map(|(shard, input)| scope.spawn(move || run_shard(name, shard, input, watermark, epoch)))
+                    .map(|(shard, input)| {
+                        scope.spawn(move || run_shard(name, shard, input, watermark, epoch))
+                    })
                     .collect();
                 let join = |thread: std::thread::ScopedJoinHandle<'_, Result<Vec<ChangeBatch>>>| {
-                    thread.join().unwrap_or_else(|_| Err(Error::internal(format!("operator `{name}` panicked"))))
+                    thread
+                        .join()
+                        .unwrap_or_else(|_| Err(Error::internal(format!("operator `{name}` panicked"))))
                 };
                 threads.into_iter().map(join).collect()
             })
@@ -122,7 +131,12 @@ impl ShardedOperator {
     }
 }
 
-fn instance(plan: &OperatorPlan, compiler: &Compiler<'_>, first: bool, record: bool) -> Result<Box<dyn Operator>> {
+fn instance(
+    plan: &OperatorPlan,
+    compiler: &Compiler<'_>,
+    first: bool,
+    record: bool,
+) -> Result<Box<dyn Operator>> {
     let name = plan.kind.name();
     Ok(match &plan.kind {
         OperatorKind::FinalAggregate(spec) => {
@@ -162,5 +176,6 @@ fn run_shard(
 pub(super) fn panicked(what: &str, cause: &(dyn std::any::Any + Send)) -> Error {
     let text = cause.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| cause.downcast_ref::<String>().cloned()).unwrap_or_default();
-    Error::internal(format!("{what} panicked: {text}")).with_hint("this is a bug of Velostream: please report it")
+    Error::internal(format!("{what} panicked: {text}"))
+        .with_hint("this is a bug of Velostream: please report it")
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Int32Array, Int64Array, MapBuilder, MapFieldNames, StringBuilder,
+    ArrayRef, BooleanArray, Int32Array, Int64Array, MapBuilder, MapFieldNames, StringArray, StringBuilder,
     TimestampMillisecondArray,
 };
 use bytes::Bytes;
 
-use crate::connect::{Messages, Position};
+use crate::connect::{Messages, PartitionId, Position};
 use crate::error::Result;
 use crate::format::{Decoded, Rejected};
 use crate::sql::relation::SystemColumn;
@@ -23,6 +23,8 @@ pub(super) struct Known<'a> {
     pub(super) arrival_ms: i64,
     /// The ordinal of the partition.
     pub(super) partition: usize,
+    /// The name of the partition.
+    pub(super) partition_id: &'a PartitionId,
     /// The place of the chunk's first record.
     pub(super) start: Position,
 }
@@ -65,7 +67,12 @@ impl RowPlaces {
     /// Returns the brokers' timestamps, `arrival_ms` where there is none.
     pub(super) fn timestamps(&self, arrival_ms: i64) -> Option<Vec<i64>> {
         let Self::Messages { messages, records } = self else { return None };
-        Some(records.iter().map(|&record| messages.timestamps[record as usize].unwrap_or(arrival_ms)).collect())
+        Some(
+            records
+                .iter()
+                .map(|&record| messages.timestamps[record as usize].unwrap_or(arrival_ms))
+                .collect(),
+        )
     }
 
     /// Keeps the rows for which `mask` is true.
@@ -90,8 +97,12 @@ impl RowPlaces {
                 }
                 None => format!("row {} after byte {}", row + 1, start.0),
             },
-            Self::Messages { messages, records } => format!("offset {}", messages.offsets[records[row] as usize]),
-            Self::Rows => format!("row {}", start.0.saturating_add(i64::try_from(row).unwrap_or(i64::MAX)) + 1),
+            Self::Messages { messages, records } => {
+                format!("offset {}", messages.offsets[records[row] as usize])
+            }
+            Self::Rows => {
+                format!("row {}", start.0.saturating_add(i64::try_from(row).unwrap_or(i64::MAX)) + 1)
+            }
         }
     }
 
@@ -103,7 +114,12 @@ impl RowPlaces {
     }
 
     /// Says where a rejected record was.
-    pub(super) fn describe_rejected(&self, rejected: &Rejected, start: Position, lines_before: u64) -> String {
+    pub(super) fn describe_rejected(
+        &self,
+        rejected: &Rejected,
+        start: Position,
+        lines_before: u64,
+    ) -> String {
         match self {
             Self::Messages { messages, .. } => format!("offset {}", messages.offsets[rejected.record]),
             _ => {
@@ -117,7 +133,8 @@ impl RowPlaces {
     /// Builds a system column.
     pub(super) fn system_column(&self, column: SystemColumn, known: &Known<'_>) -> Result<ArrayRef> {
         let rows = known.times.len();
-        let millis = |values: &[i64]| -> ArrayRef { Arc::new(TimestampMillisecondArray::from(values.to_vec())) };
+        let millis =
+            |values: &[i64]| -> ArrayRef { Arc::new(TimestampMillisecondArray::from(values.to_vec())) };
         Ok(match column {
             SystemColumn::EventTime | SystemColumn::Time => millis(known.times),
             SystemColumn::Watermark => millis(known.marks),
@@ -129,9 +146,12 @@ impl RowPlaces {
             SystemColumn::Offset | SystemColumn::TieOffset => self.offsets(known.start, rows),
             SystemColumn::Key => self.keys(rows),
             SystemColumn::Topic => {
-                let mut text = StringBuilder::new();
-                (0..rows).for_each(|_| text.append_null());
-                Arc::new(text.finish())
+                let name = &*known.partition_id.0;
+                let topic = match self {
+                    Self::Messages { .. } => name.rsplit_once('/').map_or(name, |(topic, _)| topic),
+                    _ => name,
+                };
+                Arc::new(StringArray::from(vec![topic; rows]))
             }
             SystemColumn::Headers => self.headers(rows)?,
         })
@@ -175,7 +195,8 @@ impl RowPlaces {
                     while headers.next_if(|header| header.0 < record).is_some() {}
                     while let Some((_, name, value)) = headers.next_if(|header| header.0 == record) {
                         map.keys().append_value(name);
-                        map.values().append_option(value.as_ref().map(|value| String::from_utf8_lossy(value)));
+                        map.values()
+                            .append_option(value.as_ref().map(|value| String::from_utf8_lossy(value)));
                     }
                     map.append(true)?;
                 }

@@ -113,10 +113,14 @@ impl WindowSpec {
                 WindowKind::Session { .. } => "SESSION",
                 WindowKind::Cumulate { .. } => "CUMULATE",
             };
-            return Err(Error::not_yet(format!("a {name} window")).with_hint("TUMBLING windows are available"));
+            return Err(
+                Error::not_yet(format!("a {name} window")).with_hint("TUMBLING windows are available")
+            );
         };
         if self.time_zone.is_some() {
-            return Err(Error::not_yet("`TIMEZONE` in a window").with_hint("windows are aligned in UTC; use OFFSET"));
+            return Err(
+                Error::not_yet("`TIMEZONE` in a window").with_hint("windows are aligned in UTC; use OFFSET")
+            );
         }
         let size_ms = NonZeroI64::new(size_ms).ok_or_else(|| Error::invalid("a window of size 0"))?;
         Ok(TumblingWindow { size_ms, offset_ms: self.offset_ms, grace_ms: self.grace_ms.unwrap_or(0) })

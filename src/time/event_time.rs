@@ -1,5 +1,7 @@
 //! [`EventTimeReader`]: the instant at which each row happened, read from one of its columns.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMillisecondType};
@@ -82,7 +84,9 @@ impl EventTimeReader {
             return Ok(Self { column, name: name.to_owned(), format });
         }
         Err(Error::invalid(format!("event time field `{name}` is of type {data_type}, which is not a time"))
-            .with_hint("declare it as TIMESTAMP, BIGINT or VARCHAR, or name another field in `event.time.field`"))
+            .with_hint(
+                "declare it as TIMESTAMP, BIGINT or VARCHAR, or name another field in `event.time.field`",
+            ))
     }
 
     /// Returns the ordinal of the column.
@@ -93,21 +97,30 @@ impl EventTimeReader {
     /// Returns the event times in epoch milliseconds, and the rows that have none (their slot holds 0).
     ///
     /// Times more than `max_ahead_ms` after `now_ms` are bad: one wild clock must not close every window.
-    pub fn read(&self, rows: &RecordBatch, now_ms: i64, max_ahead_ms: i64) -> Result<(Vec<i64>, Vec<BadTime>)> {
+    pub fn read(
+        &self,
+        rows: &RecordBatch,
+        now_ms: i64,
+        max_ahead_ms: i64,
+    ) -> Result<(Vec<i64>, Vec<BadTime>)> {
         let column = rows.column(self.column);
         let (times, mut bad) = match (&self.format, column.data_type()) {
-            (_, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64) => self.from_instants(column)?,
-            (EventTimeFormat::Epoch { per_second }, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8) => {
-                self.from_text(column, |text| parse_epoch(text, *per_second))?
+            (_, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64) => {
+                self.read_instants(column)?
             }
+            (
+                EventTimeFormat::Epoch { per_second },
+                DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8,
+            ) => self.read_text(column, |text| parse_epoch(text, *per_second))?,
             (EventTimeFormat::Pattern { pattern, zone }, _) => {
-                self.from_text(column, |text| parse_pattern(text, pattern, *zone))?
+                self.read_text(column, |text| parse_pattern(text, pattern, *zone))?
             }
-            (_, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8) => {
-                self.from_text(column, |text| parse_iso(text).ok_or_else(|| "is not an ISO 8601 time".to_owned()))?
-            }
-            (EventTimeFormat::Epoch { per_second }, _) => self.from_numbers(column, *per_second)?,
-            _ => self.from_numbers(column, 1_000)?,
+            (_, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8) => self
+                .read_text(column, |text| {
+                    parse_iso(text).ok_or_else(|| "is not an ISO 8601 time".to_owned())
+                })?,
+            (EventTimeFormat::Epoch { per_second }, _) => self.read_numbers(column, *per_second)?,
+            _ => self.read_numbers(column, 1_000)?,
         };
         let limit = now_ms.saturating_add(max_ahead_ms);
         if times.iter().any(|&time| time > limit) {
@@ -124,22 +137,27 @@ impl EventTimeReader {
         Ok((times, bad))
     }
 
-    fn from_instants(&self, column: &ArrayRef) -> Result<(Vec<i64>, Vec<BadTime>)> {
+    fn read_instants(&self, column: &ArrayRef) -> Result<(Vec<i64>, Vec<BadTime>)> {
         let millis = match column.data_type() {
-            DataType::Timestamp(TimeUnit::Millisecond, _) => column.clone(),
+            DataType::Timestamp(TimeUnit::Millisecond, _) => Arc::clone(column),
             _ => cast(column, &DataType::Timestamp(TimeUnit::Millisecond, None))?,
         };
         let bad = self.nulls(&millis);
         Ok((millis.as_primitive::<TimestampMillisecondType>().values().to_vec(), bad))
     }
 
-    fn from_numbers(&self, column: &ArrayRef, per_second: i64) -> Result<(Vec<i64>, Vec<BadTime>)> {
+    fn read_numbers(&self, column: &ArrayRef, per_second: i64) -> Result<(Vec<i64>, Vec<BadTime>)> {
         let mut bad = self.nulls(column);
         if column.data_type().is_floating() || matches!(column.data_type(), DataType::Decimal128(..)) {
             let numbers = cast(column, &DataType::Float64)?;
             let numbers = numbers.as_primitive::<arrow::datatypes::Float64Type>();
-            #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "saturates; checked by the guard")]
-            let times = numbers.values().iter().map(|number| (number * 1_000.0 / per_second as f64) as i64).collect();
+            #[expect(
+                clippy::cast_precision_loss,
+                clippy::cast_possible_truncation,
+                reason = "saturates; checked by the guard"
+            )]
+            let times =
+                numbers.values().iter().map(|number| (number * 1_000.0 / per_second as f64) as i64).collect();
             return Ok((times, bad));
         }
         let numbers: Int64Array = cast(column, &DataType::Int64)?.as_primitive::<Int64Type>().clone();
@@ -154,7 +172,7 @@ impl EventTimeReader {
         Ok((times, bad))
     }
 
-    fn from_text(
+    fn read_text(
         &self,
         column: &ArrayRef,
         parse: impl Fn(&str) -> Result<i64, String>,
@@ -167,7 +185,9 @@ impl EventTimeReader {
             times.push(match value.map(|value| (value, parse(value))) {
                 Some((_, Ok(time))) => time,
                 Some((value, Err(why))) => {
-                    bad.push(self.bad(row, &format!("\"{}\" {why}", value.chars().take(80).collect::<String>())));
+                    bad.push(
+                        self.bad(row, &format!("\"{}\" {why}", value.chars().take(80).collect::<String>())),
+                    );
                     0
                 }
                 None => 0,
@@ -191,7 +211,11 @@ impl EventTimeReader {
 }
 
 fn to_millis(number: i64, per_second: i64) -> Option<i64> {
-    if per_second >= 1_000 { Some(number.div_euclid(per_second / 1_000)) } else { number.checked_mul(1_000 / per_second) }
+    if per_second >= 1_000 {
+        Some(number.div_euclid(per_second / 1_000))
+    } else {
+        number.checked_mul(1_000 / per_second)
+    }
 }
 
 fn parse_epoch(text: &str, per_second: i64) -> Result<i64, String> {

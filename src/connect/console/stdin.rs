@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 use crate::connect::line_cutter::{Cut, LineCutter};
 use crate::connect::text_format::{DecodeSettings, take_decode_settings, take_format};
 use crate::connect::{
-    Chunk, OptionDoc, Options, PartitionId, Payload, Polled, Position, ReadRequest, Source,
-    SourceConnector, TextFormat,
+    Chunk, OptionDoc, Options, PartitionId, Payload, Polled, Position, ReadRequest, Source, SourceConnector,
+    TextFormat,
 };
 use crate::error::{Error, Result};
 use crate::format::Decoder;
@@ -34,8 +34,9 @@ pub struct StdinConnector {
 impl StdinConnector {
     /// Reads the options; the format is JSON lines unless they say otherwise.
     pub fn read(options: &mut Options) -> Result<Self> {
-        let format = take_format(options, "json")?
-            .ok_or_else(|| Error::invalid("Parquet cannot be read from standard input: its index is at the end"))?;
+        let format = take_format(options, "json")?.ok_or_else(|| {
+            Error::invalid("Parquet cannot be read from standard input: its index is at the end")
+        })?;
         let decode = take_decode_settings(options)?;
         Ok(Self { format, decode, ahead: Mutex::new(Some(vec![])), header: Mutex::new(None) })
     }
@@ -128,7 +129,6 @@ impl StdinSource {
             loop {
                 let piece = match cutter.next(&mut stdin, false) {
                     Ok(Cut::Records(bytes)) => Ok(bytes),
-                    Ok(Cut::Waiting) => continue,
                     Ok(Cut::End) => return,
                     Err(error) => Err(failed(error)),
                 };

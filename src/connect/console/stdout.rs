@@ -6,7 +6,9 @@ use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use comfy_table::{Table, presets};
 
-use crate::connect::{ChangeEncoding, ChangelogForm, OptionDoc, Options, Sink, SinkConnector, WriteRequest, Written};
+use crate::connect::{
+    ChangeEncoding, ChangelogForm, OptionDoc, Options, Sink, SinkConnector, WriteRequest, Written,
+};
 use crate::error::{Error, Result};
 use crate::flow::ChangeBatch;
 use crate::format::{CsvEncoder, CsvOptions, Encoder, JsonEncoder};
@@ -94,7 +96,9 @@ impl StdoutSink {
         let result = stdout.write_all(&self.buffer).and_then(|()| stdout.flush());
         result.map_err(|error| match error.kind() {
             std::io::ErrorKind::BrokenPipe => Error::unavailable(STDOUT_CLOSED),
-            std::io::ErrorKind::StorageFull => Error::exhausted("cannot write standard output").with_cause(error),
+            std::io::ErrorKind::StorageFull => {
+                Error::exhausted("cannot write standard output").with_cause(error)
+            }
             _ => Error::unavailable("cannot write standard output").with_cause(error),
         })?;
         self.written.bytes += self.buffer.len() as u64;

@@ -37,7 +37,9 @@ impl Compression {
             return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
         }
         Ok(match self.of(path) {
-            Self::Gzip => Box::new(flate2::read::MultiGzDecoder::new(BufReader::with_capacity(256 << 10, file))),
+            Self::Gzip => {
+                Box::new(flate2::read::MultiGzDecoder::new(BufReader::with_capacity(256 << 10, file)))
+            }
             Self::Zstd => Box::new(zstd::stream::read::Decoder::new(file)?),
             Self::ByName | Self::None => Box::new(file),
         })
@@ -46,7 +48,9 @@ impl Compression {
     /// Wraps a file for writing.
     pub(super) fn create(self, path: &Path, file: File) -> io::Result<CompressedFile> {
         Ok(match self.of(path) {
-            Self::Gzip => CompressedFile::Gzip(flate2::write::GzEncoder::new(file, flate2::Compression::default())),
+            Self::Gzip => {
+                CompressedFile::Gzip(flate2::write::GzEncoder::new(file, flate2::Compression::default()))
+            }
             Self::Zstd => CompressedFile::Zstd(zstd::stream::write::Encoder::new(file, 0)?),
             Self::ByName | Self::None => CompressedFile::Plain(file),
         })

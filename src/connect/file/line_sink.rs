@@ -36,11 +36,8 @@ impl LineSink {
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             std::fs::create_dir_all(parent).map_err(failed)?;
         }
-        let file = if append {
-            File::options().create(true).append(true).open(path)
-        } else {
-            File::create(path)
-        };
+        let file =
+            if append { File::options().create(true).append(true).open(path) } else { File::create(path) };
         let file = file.map_err(failed)?;
         let begins = file.metadata().map_err(failed)?.len() == 0;
         let encoder = format.encoder(encoding.schema(&request.schema));
@@ -98,12 +95,13 @@ impl Sink for LineSink {
 pub(super) fn unwritable(path: &Path, error: std::io::Error) -> Error {
     let message = format!("cannot write file `{}`", path.display());
     match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded | std::io::ErrorKind::FileTooLarge => {
-            Error::exhausted(message).with_hint("free space on the disk, or let the sink's `path` point elsewhere")
-        }
-        std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::IsADirectory => {
-            Error::invalid(message)
-        }
+        std::io::ErrorKind::StorageFull
+        | std::io::ErrorKind::QuotaExceeded
+        | std::io::ErrorKind::FileTooLarge => Error::exhausted(message)
+            .with_hint("free space on the disk, or let the sink's `path` point elsewhere"),
+        std::io::ErrorKind::NotFound
+        | std::io::ErrorKind::PermissionDenied
+        | std::io::ErrorKind::IsADirectory => Error::invalid(message),
         _ => Error::unavailable(message),
     }
     .with_cause(error)

@@ -137,7 +137,6 @@ impl Source for LineFiles {
                         }));
                     }
                 }
-                Cut::Waiting => return Ok(Polled::Idle),
                 Cut::End => {
                     if let Some(ended) = self.next_file() {
                         return Ok(ended);

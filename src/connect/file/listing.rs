@@ -32,7 +32,8 @@ pub(super) fn files(path: &str, recursive: bool) -> Result<Vec<PathBuf>> {
         None if recursive => format!("**/{path}"),
         _ => path.to_owned(),
     };
-    let paths = glob::glob(&pattern).map_err(|error| Error::invalid(format!("`{path}` is not a glob")).with_cause(error))?;
+    let paths = glob::glob(&pattern)
+        .map_err(|error| Error::invalid(format!("`{path}` is not a glob")).with_cause(error))?;
     let mut found = vec![];
     for path in paths {
         let path = path.map_err(|error| Error::unavailable("cannot list files").with_cause(error))?;
@@ -50,7 +51,8 @@ pub(super) fn in_sequence(mut files: Vec<PathBuf>, sequence: Sequence) -> Result
         for path in files {
             let modified = path.metadata().and_then(|metadata| metadata.modified());
             let modified = modified.map_err(|error| {
-                Error::unavailable(format!("cannot read when `{}` was changed", path.display())).with_cause(error)
+                Error::unavailable(format!("cannot read when `{}` was changed", path.display()))
+                    .with_cause(error)
             })?;
             stamped.push((modified, path));
         }
@@ -63,10 +65,14 @@ pub(super) fn in_sequence(mut files: Vec<PathBuf>, sequence: Sequence) -> Result
 /// Returns the error for a file that cannot be read.
 pub(super) fn unreadable(path: &Path, error: std::io::Error) -> Error {
     let kind = match error.kind() {
-        std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::IsADirectory => {
+        std::io::ErrorKind::NotFound
+        | std::io::ErrorKind::PermissionDenied
+        | std::io::ErrorKind::IsADirectory => {
             Error::invalid(format!("cannot read file `{}`", path.display()))
         }
-        std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput | std::io::ErrorKind::UnexpectedEof => {
+        std::io::ErrorKind::InvalidData
+        | std::io::ErrorKind::InvalidInput
+        | std::io::ErrorKind::UnexpectedEof => {
             Error::data(format!("file `{}` is damaged or not compressed as its name says", path.display()))
         }
         _ => Error::unavailable(format!("cannot read file `{}`", path.display())),

@@ -43,9 +43,13 @@ fn failed(path: &Path, error: parquet::errors::ParquetError) -> Error {
     match error {
         parquet::errors::ParquetError::External(cause) => match cause.downcast::<std::io::Error>() {
             Ok(error) => unwritable(path, *error),
-            Err(cause) => Error::unavailable(format!("cannot write file `{}`", path.display())).with_cause(cause),
+            Err(cause) => {
+                Error::unavailable(format!("cannot write file `{}`", path.display())).with_cause(cause)
+            }
         },
-        error => Error::invalid(format!("cannot write file `{}` as Parquet", path.display())).with_cause(error),
+        error => {
+            Error::invalid(format!("cannot write file `{}` as Parquet", path.display())).with_cause(error)
+        }
     }
 }
 

@@ -167,7 +167,8 @@ impl ReadRows for Piece {
         let file = File::open(&self.path).map_err(|error| unreadable(&self.path, error))?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
         let mask = ProjectionMask::roots(builder.parquet_schema(), columns.iter().copied());
-        let selection = RowSelection::from(vec![RowSelector::skip(self.skip), RowSelector::select(self.rows)]);
+        let selection =
+            RowSelection::from(vec![RowSelector::skip(self.skip), RowSelector::select(self.rows)]);
         let reader = builder
             .with_row_groups(vec![self.group])
             .with_projection(mask)

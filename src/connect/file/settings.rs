@@ -14,8 +14,8 @@ use super::parquet_source::{ParquetFiles, metadata};
 use crate::connect::line_cutter::LineCutter;
 use crate::connect::text_format::{DecodeSettings, take_decode_settings, take_format};
 use crate::connect::{
-    CHANGELOG_DOC, ChangeEncoding, ChangelogForm, OptionDoc, Options, ReadRequest, Sink, SinkConnector, Source,
-    SourceConnector, TextFormat, WriteRequest,
+    CHANGELOG_DOC, ChangeEncoding, ChangelogForm, OptionDoc, Options, ReadRequest, Sink, SinkConnector,
+    Source, SourceConnector, TextFormat, WriteRequest,
 };
 use crate::error::{Error, Result};
 use crate::format::Decoder;
@@ -26,7 +26,12 @@ const SAMPLE_BYTES: usize = 4 << 20;
 /// The options of file sources and sinks, formats aside.
 pub const FILE_DOCS: &[OptionDoc] = &[
     OptionDoc { key: "path", value: "path or glob", default: "", what: "the file, files or directory" },
-    OptionDoc { key: "recursive", value: "true | false", default: "false", what: "whether a glob goes into directories" },
+    OptionDoc {
+        key: "recursive",
+        value: "true | false",
+        default: "false",
+        what: "whether a glob goes into directories",
+    },
     OptionDoc {
         key: "compression",
         value: "none | gzip | zstd",
@@ -39,7 +44,12 @@ pub const FILE_DOCS: &[OptionDoc] = &[
         default: "",
         what: "reads all files as one partition, in this order; without it each file is a partition of its own",
     },
-    OptionDoc { key: "append", value: "true | false", default: "false", what: "whether a sink keeps what the file holds" },
+    OptionDoc {
+        key: "append",
+        value: "true | false",
+        default: "false",
+        what: "whether a sink keeps what the file holds",
+    },
     CHANGELOG_DOC,
 ];
 
@@ -62,7 +72,11 @@ fn take_compression(options: &mut Options) -> Result<Compression> {
 
 /// Guesses the format from a path like `trades.json.gz`.
 fn format_by_name(path: &str) -> &'static str {
-    let name = path.trim_end_matches(".gz").trim_end_matches(".gzip").trim_end_matches(".zst").trim_end_matches(".zstd");
+    let name = path
+        .trim_end_matches(".gz")
+        .trim_end_matches(".gzip")
+        .trim_end_matches(".zst")
+        .trim_end_matches(".zstd");
     match name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase()).as_deref() {
         Some("json" | "jsonl" | "ndjson") => "json",
         Some("parquet") => "parquet",
@@ -76,8 +90,10 @@ impl FileSourceConnector {
         let path: String = options.take("path")?;
         Ok(Self {
             recursive: options.take_bool("recursive")?.unwrap_or(false),
-            sequence: options
-                .take_choice("file.sequence", &[("name", Sequence::Name), ("modified", Sequence::Modified)])?,
+            sequence: options.take_choice(
+                "file.sequence",
+                &[("name", Sequence::Name), ("modified", Sequence::Modified)],
+            )?,
             compression: take_compression(options)?,
             format: take_format(options, format_by_name(&path))?,
             decode: take_decode_settings(options)?,
@@ -215,9 +231,14 @@ impl SinkConnector for FileSinkConnector {
     fn open(&self, request: &WriteRequest) -> Result<Box<dyn Sink>> {
         let encoding = ChangeEncoding::of(self.changelog);
         Ok(match &self.format {
-            Some(format) => {
-                Box::new(LineSink::create(&self.path, self.compression, self.append, format, encoding, request)?)
-            }
+            Some(format) => Box::new(LineSink::create(
+                &self.path,
+                self.compression,
+                self.append,
+                format,
+                encoding,
+                request,
+            )?),
             None if self.append => return Err(Error::invalid("a Parquet file cannot be appended to")),
             None => Box::new(ParquetSink::create(&self.path, encoding, request)?),
         })

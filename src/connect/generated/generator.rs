@@ -12,10 +12,25 @@ use crate::format::Decoder;
 /// The options of generators.
 pub const GENERATOR_DOCS: &[OptionDoc] = &[
     OptionDoc { key: "rows", value: "number", default: "endless", what: "how many rows there are" },
-    OptionDoc { key: "rows.per.second", value: "number", default: "as fast as possible", what: "how many rows come in a second" },
+    OptionDoc {
+        key: "rows.per.second",
+        value: "number",
+        default: "as fast as possible",
+        what: "how many rows come in a second",
+    },
     OptionDoc { key: "seed", value: "number", default: "1", what: "the same seed gives the same rows" },
-    OptionDoc { key: "start.time", value: "time", default: "the clock, or 2026-01-01", what: "the first value of TIMESTAMP columns" },
-    OptionDoc { key: "partitions", value: "number", default: "1", what: "how many partitions the stream has" },
+    OptionDoc {
+        key: "start.time",
+        value: "time",
+        default: "the clock, or 2026-01-01",
+        what: "the first value of TIMESTAMP columns",
+    },
+    OptionDoc {
+        key: "partitions",
+        value: "number",
+        default: "1",
+        what: "how many partitions the stream has",
+    },
     OptionDoc {
         key: "fields.*",
         value: "rule",
@@ -36,8 +51,9 @@ impl GeneratorConnector {
     /// Reads the options for the declared columns.
     pub fn read(options: &mut Options, schema: &SchemaRef) -> Result<Self> {
         if schema.fields().is_empty() {
-            return Err(Error::invalid("a `generator` stream needs columns")
-                .with_hint("declare them: CREATE STREAM … (id BIGINT, price DOUBLE, …) WITH ('connector' = 'generator')"));
+            return Err(Error::invalid("a `generator` stream needs columns").with_hint(
+                "declare them: CREATE STREAM … (id BIGINT, price DOUBLE, …) WITH ('connector' = 'generator')",
+            ));
         }
         let defaults = GeneratorOptions::default();
         let start: Option<String> = options.take_optional("start.time")?;

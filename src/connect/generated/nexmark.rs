@@ -9,12 +9,37 @@ use crate::format::Decoder;
 
 /// The options of Nexmark sources.
 pub const NEXMARK_DOCS: &[OptionDoc] = &[
-    OptionDoc { key: "kind", value: "person | auction | bid", default: "bid", what: "which of the three streams" },
-    OptionDoc { key: "events", value: "number", default: "endless", what: "how many events all three streams have together" },
+    OptionDoc {
+        key: "kind",
+        value: "person | auction | bid",
+        default: "bid",
+        what: "which of the three streams",
+    },
+    OptionDoc {
+        key: "events",
+        value: "number",
+        default: "endless",
+        what: "how many events all three streams have together",
+    },
     OptionDoc { key: "seed", value: "number", default: "1", what: "the same seed gives the same events" },
-    OptionDoc { key: "events.per.second", value: "number", default: "10000", what: "events for each second of event time" },
-    OptionDoc { key: "rate", value: "number", default: "as fast as possible", what: "rows a second of this stream" },
-    OptionDoc { key: "partitions", value: "number", default: "1", what: "how many partitions the stream has" },
+    OptionDoc {
+        key: "events.per.second",
+        value: "number",
+        default: "10000",
+        what: "events for each second of event time",
+    },
+    OptionDoc {
+        key: "rate",
+        value: "number",
+        default: "as fast as possible",
+        what: "rows a second of this stream",
+    },
+    OptionDoc {
+        key: "partitions",
+        value: "number",
+        default: "1",
+        what: "how many partitions the stream has",
+    },
 ];
 
 /// A Nexmark stream.
@@ -26,7 +51,8 @@ pub struct NexmarkConnector {
 impl NexmarkConnector {
     /// Reads the options; declared columns must be the benchmark's own.
     pub fn read(options: &mut Options, declared: Option<&SchemaRef>) -> Result<Self> {
-        let kinds = [("person", NexmarkKind::Person), ("auction", NexmarkKind::Auction), ("bid", NexmarkKind::Bid)];
+        let kinds =
+            [("person", NexmarkKind::Person), ("auction", NexmarkKind::Auction), ("bid", NexmarkKind::Bid)];
         let mut read = NexmarkOptions::new(options.take_choice("kind", &kinds)?.unwrap_or(NexmarkKind::Bid));
         read.events = options.take_optional("events")?;
         read.seed = options.take_or("seed", read.seed)?;

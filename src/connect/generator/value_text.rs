@@ -71,7 +71,8 @@ pub(super) fn nanos(text: &str) -> Option<i128> {
 /// Invalid, when the text is neither.
 pub fn time_millis(text: &str) -> Result<i64> {
     let millis = nanos(text).and_then(|nanos| i64::try_from(nanos.div_euclid(1_000_000)).ok());
-    millis.ok_or_else(|| Error::invalid(format!("`{text}` is neither epoch milliseconds nor an RFC 3339 time")))
+    millis
+        .ok_or_else(|| Error::invalid(format!("`{text}` is neither epoch milliseconds nor an RFC 3339 time")))
 }
 
 /// Parses a number.

@@ -8,6 +8,7 @@
 //! brokers have acknowledged all of them. Nothing here retries a job or reads a clock.
 
 mod client;
+mod connector;
 mod delivery;
 mod key;
 mod lane;
@@ -20,6 +21,7 @@ mod trouble;
 #[cfg(test)]
 mod tests;
 
+pub use connector::{KAFKA_DOCS, KafkaSinkConnector, KafkaSourceConnector};
 pub use settings::{
     Changelog, DeliveryProfile, KafkaSinkSettings, KafkaSourceSettings, KeyFormat, StartAt,
     client_setting_names,

@@ -156,7 +156,13 @@ impl KafkaSource {
                         self.turn = at + 1;
                         let end = Position(lane.next);
                         let payload = Payload::Messages(messages);
-                        return Ok(Some(Polled::Chunk(Chunk { partition: at, start, end, payload })));
+                        return Ok(Some(Polled::Chunk(Chunk {
+                            partition: at,
+                            start,
+                            end,
+                            payload,
+                            watermark: None,
+                        })));
                     }
                     Drained::Trouble(error) => self.meet(&error, Some(at))?,
                     Drained::Nothing => {}

@@ -6,9 +6,7 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 
 use super::stream::{Found, MemoryStream};
-use crate::connect::{
-    Chunk, PartitionId, Payload, Polled, Position, ReadRequest, Source, SourceConnector,
-};
+use crate::connect::{Chunk, PartitionId, Payload, Polled, Position, ReadRequest, Source, SourceConnector};
 use crate::error::{Error, Result};
 use crate::format::Decoder;
 
@@ -50,7 +48,15 @@ impl SourceConnector for MemorySourceConnector {
         let reader = self.stream.add_reader();
         let stream = Arc::clone(&self.stream);
         let max_rows = request.limits.rows;
-        Ok(Box::new(MemorySource { stream, reader, columns, partitions, position: 0, max_rows, ended: false }))
+        Ok(Box::new(MemorySource {
+            stream,
+            reader,
+            columns,
+            partitions,
+            position: 0,
+            max_rows,
+            ended: false,
+        }))
     }
 
     fn decoder(&self, _request: &ReadRequest) -> Result<Option<Box<dyn Decoder>>> {

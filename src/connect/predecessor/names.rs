@@ -178,7 +178,7 @@ pub(super) const TABLE: &[Row] = &[
         &["performance_profile", "performance_profiles", "performance_profiles.*"],
         To::NoEffect(OWN_RUNTIME),
     ),
-    row(Scope::KafkaSource, &["group.id", "group_id", "kafka.group.id"], To::Name("group.id")),
+    row(Scope::KafkaSource, &["group.id", "group_id", "kafka.group.id"], To::NoEffect(OFFSETS)),
     row(Scope::KafkaSource, &["auto.offset.reset", "kafka.auto.offset.reset"], To::Name("auto.offset.reset")),
     row(Scope::KafkaSource, &["scan.end", "backfill.from", "topic.wait.timeout"], To::Same),
     row(

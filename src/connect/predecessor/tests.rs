@@ -325,12 +325,12 @@ fn notices_and_faults_say_why() {
         (
             vec![with("type", "s3_source")],
             "connector `s3` (`type` = `s3_source`) is not available yet\n\
-             Hint: there are `kafka`, `file`, `generator`, `nexmark`, `memory`, `stdout`, `blackhole`",
+             Hint: there are `kafka`, `file`, `generator`, `nexmark`, `memory`, `stdin`, `stdout`, `blackhole`",
         ),
         (
             vec![with("type", "kafka_sorce")],
             "unknown connector `kafka_sorce`\nHint: did you mean `kafka_source`? there are `kafka`, `file`, \
-             `generator`, `nexmark`, `memory`, `stdout`, `blackhole`",
+             `generator`, `nexmark`, `memory`, `stdin`, `stdout`, `blackhole`",
         ),
         (
             vec![with("type", "kafka_sink")],
@@ -344,7 +344,7 @@ fn notices_and_faults_say_why() {
         (
             vec![with("topic", "t")],
             "missing option `connector`\nHint: add `'connector' = '…'` to WITH (…); there are `kafka`, `file`, \
-             `generator`, `nexmark`, `memory`, `stdout`, `blackhole`",
+             `generator`, `nexmark`, `memory`, `stdin`, `stdout`, `blackhole`",
         ),
         (
             vec![with("type", "kafka"), with("schema.registry.url", "http://r")],

@@ -41,6 +41,7 @@ const CONNECTORS: &[(&str, &str, Option<Direction>)] = &[
     ("generator", "generator", Some(Direction::Source)),
     ("nexmark", "nexmark", Some(Direction::Source)),
     ("memory", "memory", None),
+    ("stdin", "stdin", Some(Direction::Source)),
     ("stdout", "stdout", Some(Direction::Sink)),
     ("stdout_sink", "stdout", Some(Direction::Sink)),
     ("blackhole", "blackhole", Some(Direction::Sink)),

@@ -7,7 +7,9 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use sqlparser::ast::Query;
 
 use super::settings::Settings;
-use crate::config::{Entry, Origin, environment_entries, parse_data_type, parse_fields, substitute, with_config_file};
+use crate::config::{
+    Entry, Origin, environment_entries, parse_data_type, parse_fields, substitute, with_config_file,
+};
 use crate::connect::memory::{MemorySinkConnector, MemorySourceConnector, MemoryStream};
 use crate::connect::predecessor::{Direction, Translated, translate, uri_entries};
 use crate::connect::{Declaration, DeclaredSource, SinkConnector, declare};
@@ -135,7 +137,13 @@ impl Catalog {
     }
 
     /// Adds the stream that a query of the application gives to others.
-    pub(super) fn add_between_jobs(&mut self, name: &str, stream: &Arc<MemoryStream>, visible: SchemaRef, bounded: bool) {
+    pub(super) fn add_between_jobs(
+        &mut self,
+        name: &str,
+        stream: &Arc<MemoryStream>,
+        visible: SchemaRef,
+        bounded: bool,
+    ) {
         let source = MemorySourceConnector::new(Arc::clone(stream), bounded);
         let relation = Relation {
             name: name.to_owned(),
@@ -206,7 +214,9 @@ impl Catalog {
         };
         let schema = match &declared.columns {
             Some(columns) => Arc::clone(columns),
-            None if settings.contact || source.connector.can_infer_offline() => source.connector.infer_schema()?,
+            None if settings.contact || source.connector.can_infer_offline() => {
+                source.connector.infer_schema()?
+            }
             None => {
                 return Err(Error::not_yet(format!("checking `{name}` without its columns"))
                     .with_hint("declare its columns, or let `velo validate --connect` look at the data"));
@@ -228,7 +238,8 @@ fn in_memory_stream(name: &str, columns: Option<SchemaRef>, entries: Vec<Entry>)
     let time = crate::connect::TimeOptions::read(&mut options)?;
     options.finish(&format!("stream `{name}`"))?;
     let stream = MemoryStream::keeping_all(name, Arc::clone(&columns));
-    let source = DeclaredSource { connector: Arc::new(MemorySourceConnector::new(Arc::clone(&stream), true)), time };
+    let source =
+        DeclaredSource { connector: Arc::new(MemorySourceConnector::new(Arc::clone(&stream), true)), time };
     Ok(DeclaredStream {
         columns: Some(columns),
         key: vec![],
@@ -269,8 +280,10 @@ fn relation(
             let field = schema.fields().iter().find(|field| field.name().eq_ignore_ascii_case(column));
             let Some(field) = field else {
                 let names = schema.fields().iter().map(|field| field.name().as_str());
-                return Err(Error::invalid(format!("event time field `{column}` is not a column of `{name}`"))
-                    .with_hint(format!("columns there: {}", names.collect::<Vec<_>>().join(", "))));
+                return Err(Error::invalid(format!(
+                    "event time field `{column}` is not a column of `{name}`"
+                ))
+                .with_hint(format!("columns there: {}", names.collect::<Vec<_>>().join(", "))));
             };
             let (format, max_ahead_ms) = (time.format.clone(), time.max_ahead_ms);
             Some(EventTime { column: field.name().clone(), format, max_ahead_ms })

@@ -56,11 +56,18 @@ pub fn explain(job: &PlannedJob) -> Result<String> {
 
 fn scan_lines(scan: &ScanPlan, plan: &StreamPlan, compiler: &Compiler<'_>) -> Result<Vec<String>> {
     let relation = &scan.relation;
-    let columns: Vec<&str> = scan.columns.iter().map(|&column| relation.schema.field(column).name().as_str()).collect();
-    let mut lines = vec![format!("read `{}` from {}: {}", relation.name, relation.source.describe(), columns.join(", "))];
+    let columns: Vec<&str> =
+        scan.columns.iter().map(|&column| relation.schema.field(column).name().as_str()).collect();
+    let mut lines =
+        vec![format!("read `{}` from {}: {}", relation.name, relation.source.describe(), columns.join(", "))];
     let time = match &relation.event_time {
-        Some(time) => format!("event time `{}`, watermark {} ms behind it", time.column, relation.watermark.bound_ms),
-        None => format!("event time: the record's own or its arrival, watermark {} ms behind it", relation.watermark.bound_ms),
+        Some(time) => {
+            format!("event time `{}`, watermark {} ms behind it", time.column, relation.watermark.bound_ms)
+        }
+        None => format!(
+            "event time: the record's own or its arrival, watermark {} ms behind it",
+            relation.watermark.bound_ms
+        ),
     };
     lines.push(format!("{time}, idle after {} ms", relation.watermark.idle_timeout_ms));
     if !relation.source.is_replayable() {
@@ -73,9 +80,13 @@ fn scan_lines(scan: &ScanPlan, plan: &StreamPlan, compiler: &Compiler<'_>) -> Re
 
 fn operator_line(kind: &OperatorKind) -> String {
     let (spec, state) = match kind {
-        OperatorKind::FinalAggregate(spec) if spec.window.is_some() => (spec, "one row for each open window and key"),
+        OperatorKind::FinalAggregate(spec) if spec.window.is_some() => {
+            (spec, "one row for each open window and key")
+        }
         OperatorKind::FinalAggregate(spec) => (spec, "one row for each key, until the input ends"),
-        OperatorKind::ChangingAggregate(spec) if spec.window.is_some() => (spec, "one row for each open window and key"),
+        OperatorKind::ChangingAggregate(spec) if spec.window.is_some() => {
+            (spec, "one row for each open window and key")
+        }
         OperatorKind::ChangingAggregate(spec) => (spec, "one row for each key, kept for ever"),
         OperatorKind::Sort { fetch, .. } => {
             let rows = fetch.map_or("all rows".to_owned(), |fetch| format!("the first {fetch} rows"));

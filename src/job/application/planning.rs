@@ -17,7 +17,7 @@ use crate::connect::predecessor::{Direction, Groups, split_by_name};
 use crate::connect::{ChangelogForm, SinkConnector};
 use crate::error::{Error, Result};
 use crate::job::{JobOptions, Mode};
-use crate::sql::plan::{Emission, Inputs, Planner, Shape, StreamPlan};
+use crate::sql::plan::{Emission, Inputs, Planner, Shape, StreamPlan, adopt_event_times};
 use crate::sql::{EmitMode, Statement, on_large_stack, parse_application};
 
 /// What a job runs.
@@ -110,7 +110,9 @@ impl<'a> Planning<'a> {
         for parsed in application.statements {
             let span = parsed.span.clone();
             match &parsed.statement {
-                Statement::Set { key, value } => set.push(Entry::new(key.clone(), value.clone(), Origin::Set(span))),
+                Statement::Set { key, value } => {
+                    set.push(Entry::new(key.clone(), value.clone(), Origin::Set(span)))
+                }
                 statement => {
                     if let Err(error) = self.declaration(statement) {
                         self.errors.push(error.with_span(span));
@@ -140,7 +142,8 @@ impl<'a> Planning<'a> {
             Statement::Drop { .. } => Err(Error::not_yet("`DROP` in an application")
                 .with_hint("an application's streams end with it; leave the statement out")),
             Statement::Show { .. } | Statement::Describe { .. } => {
-                let answer = super::statements::answer(statement, &mut self.catalog, self.settings, &self.planner)?;
+                let answer =
+                    super::statements::answer(statement, &mut self.catalog, self.settings, &self.planner)?;
                 self.answers.push(answer);
                 Ok(())
             }
@@ -152,7 +155,9 @@ impl<'a> Planning<'a> {
     fn plan_queries(&mut self, mut waiting: Vec<Query>) {
         while !waiting.is_empty() {
             let gives: BTreeSet<String> = waiting.iter().filter_map(Query::gives).collect();
-            let readers = |name: &str, waiting: &[Query]| waiting.iter().filter(|query| query.reads.contains(name)).count();
+            let readers = |name: &str, waiting: &[Query]| {
+                waiting.iter().filter(|query| query.reads.contains(name)).count()
+            };
             let next = waiting.iter().position(|query| {
                 let own = query.gives();
                 query.reads.iter().all(|name| !gives.contains(name) || own.as_ref() == Some(name))
@@ -210,7 +215,12 @@ impl<'a> Planning<'a> {
         for name in &query.reads {
             let is_target = query.target.name().as_deref() == Some(name);
             if groups.names(name) && !is_target && self.catalog.get(name).is_none() {
-                self.catalog.declare_for_query(name, groups.source(name), Direction::Source, self.settings)?;
+                self.catalog.declare_for_query(
+                    name,
+                    groups.source(name),
+                    Direction::Source,
+                    self.settings,
+                )?;
             }
             if name == "stdin" {
                 self.catalog.declare_stdin(self.settings)?;
@@ -231,16 +241,22 @@ impl<'a> Planning<'a> {
                 inputs.relations.insert(name, relation);
             }
         }
+        self.notices.extend(adopt_event_times(&query.query, &mut inputs.relations)?);
         Ok(inputs)
     }
 
     fn work(&self, query: &Query, inputs: &Inputs, shape: &Shape, options: &JobOptions) -> Result<Work> {
         let batch = || -> Result<Work> {
-            if let Some(endless) = inputs.relations.values().find(|relation| {
-                query.reads.contains(&relation.name) && !relation.source.is_bounded()
-            }) {
-                return Err(Error::invalid(format!("stream `{}` never ends, so it has no batch answer", endless.name))
-                    .with_hint("bound it, or run with `--mode stream`"));
+            if let Some(endless) = inputs
+                .relations
+                .values()
+                .find(|relation| query.reads.contains(&relation.name) && !relation.source.is_bounded())
+            {
+                return Err(Error::invalid(format!(
+                    "stream `{}` never ends, so it has no batch answer",
+                    endless.name
+                ))
+                .with_hint("bound it, or run with `--mode stream`"));
             }
             let plan = self.planner.plan_batch(&query.query, self.text, inputs, shape)?;
             Ok(Work::Batch(Box::new(plan)))
@@ -250,7 +266,8 @@ impl<'a> Planning<'a> {
             return batch();
         }
         let bounded = query.reads.iter().filter_map(|name| inputs.relations.get(name));
-        let bounded = bounded.clone().count() > 0 && bounded.clone().all(|relation| relation.source.is_bounded());
+        let bounded =
+            bounded.clone().count() > 0 && bounded.clone().all(|relation| relation.source.is_bounded());
         let once = query.is_select && given.is_none() && (bounded || query.reads_nothing);
         let emit = query.emit.map(|mode| match mode {
             EmitMode::Changes => Emission::Changes,
@@ -279,6 +296,7 @@ impl<'a> Planning<'a> {
             (Some(name), _) if groups.names(name) => groups.sink(name),
             _ => vec![],
         };
+        let lenient = own_options.iter().any(|entry| entry.key == "type");
         if let (Some(name), false) = (&name, own_options.is_empty()) {
             self.catalog.declare_for_query(name, own_options, Direction::Sink, self.settings)?;
         }
@@ -292,7 +310,7 @@ impl<'a> Planning<'a> {
             }
             let columns = declared.columns.clone().filter(|_| query.casts);
             let (key, between) = (declared.key.clone(), None);
-            return Ok(Destination { connector, columns, key, shared: Some(name), between, lenient: false });
+            return Ok(Destination { connector, columns, key, shared: Some(name), between, lenient });
         }
         let stdout = || Destination {
             connector: Arc::new(StdoutConnector { form: self.settings.output }),
@@ -310,17 +328,28 @@ impl<'a> Planning<'a> {
                 ..stdout()
             }),
             (Target::Created(_), Some(name)) => {
-                self.notices.push(format!("`{name}` has no sink and nobody reads it: its rows go to standard output"));
+                self.notices.push(format!(
+                    "`{name}` has no sink and nobody reads it: its rows go to standard output"
+                ));
                 Ok(stdout())
             }
-            (_, Some(name)) => Err(crate::sql::plan::Planner::unknown_relation(&name, &Inputs {
-                views: self.catalog.names().into_iter().map(|name| (name, query.query.clone())).collect(),
-                ..Inputs::default()
-            })),
+            (_, Some(name)) => Err(Planner::unknown_relation(
+                &name,
+                &Inputs {
+                    views: self.catalog.names().into_iter().map(|name| (name, query.query.clone())).collect(),
+                    ..Inputs::default()
+                },
+            )),
         }
     }
 
-    fn add_job(&mut self, query: Query, work: Work, destination: Destination, options: JobOptions) -> Result<()> {
+    fn add_job(
+        &mut self,
+        query: Query,
+        work: Work,
+        destination: Destination,
+        options: JobOptions,
+    ) -> Result<()> {
         let (output, changelog) = match &work {
             Work::Stream(plan) => (Arc::clone(&plan.output), plan.changelog),
             Work::Batch(plan) => (Arc::clone(plan.schema().inner()), false),
@@ -341,7 +370,12 @@ impl<'a> Planning<'a> {
             self.catalog.add_between_jobs(name, &stream, visible, bounded);
             sink = Arc::new(MemorySinkConnector::new(stream, true));
         }
-        if changelog && sink.changelog_form() == ChangelogForm::AppendOnly && !destination.lenient {
+        if changelog && sink.changelog_form() == ChangelogForm::AppendOnly && destination.lenient {
+            self.notices.push(format!(
+                "{} gets the new rows of changed groups; other forms: 'changelog' = 'op', or EMIT FINAL",
+                sink.describe()
+            ));
+        } else if changelog && sink.changelog_form() == ChangelogForm::AppendOnly {
             return Err(Error::invalid(format!(
                 "the result of `{}` changes rows it gave before, and {} only takes new ones",
                 query.name,

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arrow::array::BooleanArray;
 use parking_lot::Mutex;
 
 use super::planning::{PlannedApplication, PlannedJob, Work};
 use super::settings::Settings;
-use crate::connect::{ChunkLimits, Sink, WriteRequest, Written};
+use crate::connect::{ChangelogForm, ChunkLimits, Sink, WriteRequest, Written};
 use crate::error::{Error, Result};
 use crate::flow::ChangeBatch;
 use crate::job::batch::{BatchJob, BatchSpec};
@@ -160,14 +161,18 @@ fn open_sinks(jobs: &[PlannedJob], settings: &Settings) -> Result<Vec<Box<dyn Si
     for name in jobs.iter().filter_map(|job| job.shared_sink.clone()) {
         *users.entry(name).or_default() += 1;
     }
-    let open = |job: &PlannedJob| {
+    let open = |job: &PlannedJob| -> Result<Box<dyn Sink>> {
         let request = WriteRequest {
             schema: Arc::clone(&job.output),
             key: job.key.clone(),
             changelog: job.changelog,
             clock: Arc::clone(&settings.clock),
         };
-        job.sink.open(&request)
+        let sink = job.sink.open(&request)?;
+        Ok(match (job.changelog, job.sink.changelog_form()) {
+            (true, ChangelogForm::AppendOnly) => Box::new(NewRowsSink(sink)) as Box<dyn Sink>,
+            _ => sink,
+        })
     };
     let mut sinks: Vec<Box<dyn Sink>> = vec![];
     for job in jobs {
@@ -188,6 +193,33 @@ fn open_sinks(jobs: &[PlannedJob], settings: &Settings) -> Result<Vec<Box<dyn Si
         sinks.push(Box::new(SharedSink { writer, written: Written::default() }));
     }
     Ok(sinks)
+}
+
+/// A sink that appends the new rows of changes and lets the old ones stand, as the predecessor's files expect.
+struct NewRowsSink(Box<dyn Sink>);
+
+impl Sink for NewRowsSink {
+    fn write(&mut self, changes: &ChangeBatch) -> Result<()> {
+        let Some(weights) = changes.weights() else { return self.0.write(changes) };
+        let new: BooleanArray = weights.iter().map(|weight| weight.map(|weight| weight > 0)).collect();
+        self.0.write(&ChangeBatch::inserts(changes.filter(&new)?.rows().clone()))
+    }
+
+    fn advance(&mut self, watermark: Watermark) -> Result<()> {
+        self.0.advance(watermark)
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.0.flush()
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.0.finish()
+    }
+
+    fn written(&self) -> Written {
+        self.0.written()
+    }
 }
 
 /// One writer for several jobs; it finishes with the last of them.

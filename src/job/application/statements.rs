@@ -85,7 +85,8 @@ pub(super) fn queries(parsed: ParsedStatement, set: &[Entry], ordinal: usize) ->
         ));
     }
     options.retain(|entry| !entry.key.starts_with('@') || is_job_annotation(&entry.key));
-    let named = parsed.annotations.iter().find(|annotation| ["name", "job_name"].contains(&annotation.name.as_str()));
+    let named =
+        parsed.annotations.iter().find(|annotation| ["name", "job_name"].contains(&annotation.name.as_str()));
     let name = named.map(|annotation| annotation.value.clone());
     let mut query = of_statement(parsed.statement, parsed.span, ordinal)?;
     query.name = name.unwrap_or(query.name);
@@ -94,7 +95,8 @@ pub(super) fn queries(parsed: ParsedStatement, set: &[Entry], ordinal: usize) ->
 }
 
 fn is_job_annotation(key: &str) -> bool {
-    ["@job_mode", "@batch_size", "@num_partitions", "@failure_strategy", "@partitioning_strategy"].contains(&key)
+    ["@job_mode", "@batch_size", "@num_partitions", "@failure_strategy", "@partitioning_strategy"]
+        .contains(&key)
 }
 
 fn of_statement(statement: Statement, span: Range<usize>, ordinal: usize) -> Option<Query> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Delivery, JobOptions};
-use crate::sql::relation::OnError;
 use crate::config::{Entry, Origin};
+use crate::sql::relation::OnError;
 
 fn entry(key: &str, value: &str, origin: Origin) -> Entry {
     Entry::new(key, value, origin)

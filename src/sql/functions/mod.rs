@@ -33,5 +33,6 @@ pub use overflow::fail_on_overflow;
 pub use session::{SessionProfile, session_state};
 pub use type_name::type_name;
 pub use window::{
-    SESSION_DURATION, WINDOW_END, WINDOW_START, format_window, parse_window, window_end_function, window_start_function,
+    SESSION_DURATION, WINDOW_END, WINDOW_START, format_window, parse_window, window_end_function,
+    window_start_function,
 };

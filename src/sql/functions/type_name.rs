@@ -25,7 +25,8 @@ pub fn type_name(data_type: &DataType) -> String {
         },
         DataType::List(item) => format!("ARRAY<{}>", type_name(item.data_type())),
         DataType::Struct(fields) => {
-            let fields = fields.iter().map(|field| format!("{} {}", field.name(), type_name(field.data_type())));
+            let fields =
+                fields.iter().map(|field| format!("{} {}", field.name(), type_name(field.data_type())));
             format!("STRUCT<{}>", fields.collect::<Vec<_>>().join(", "))
         }
         other => other.to_string(),

@@ -12,8 +12,8 @@ use datafusion::common::{Column, ScalarValue};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
 use datafusion::logical_expr::{
-    Aggregate, Expr, Filter, LogicalPlan, Projection, ScalarUDF, SubqueryAlias, TableScan, TableScanBuilder, Union,
-    lit,
+    Aggregate, Expr, Filter, LogicalPlan, Projection, ScalarUDF, SubqueryAlias, TableScan, TableScanBuilder,
+    Union, lit,
 };
 
 use crate::sql::functions::{
@@ -102,10 +102,7 @@ pub(super) fn attach_time(plan: LogicalPlan, rules: TimeRules) -> DataFusionResu
 
 /// Returns the plan's column of that system column, if rows carry it.
 pub(super) fn carried(plan: &LogicalPlan, column: SystemColumn) -> Option<Expr> {
-    let (qualifier, field) = plan
-        .schema()
-        .iter()
-        .find(|(_, field)| field.name() == column.name())?;
+    let (qualifier, field) = plan.schema().iter().find(|(_, field)| field.name() == column.name())?;
     Some(Expr::Column(Column::new(qualifier.cloned(), field.name())))
 }
 
@@ -116,7 +113,8 @@ pub(super) fn without_hidden(plan: LogicalPlan) -> DataFusionResult<LogicalPlan>
         return Ok(plan);
     }
     let visible = plan.schema().iter().filter(|(_, field)| !hidden(field.name()));
-    let visible = visible.map(|(qualifier, field)| Expr::Column(Column::new(qualifier.cloned(), field.name())));
+    let visible =
+        visible.map(|(qualifier, field)| Expr::Column(Column::new(qualifier.cloned(), field.name())));
     let visible = visible.collect();
     Ok(LogicalPlan::Projection(Projection::try_new(visible, Arc::new(plan))?))
 }
@@ -136,14 +134,16 @@ fn attach_projection(projection: Projection, rules: TimeRules) -> DataFusionResu
     for expression in projection.expr {
         expressions.push(fill_placeholders(expression, &input, rules)?);
     }
-    let declared = expressions.iter().find(|expression| expression.schema_name().to_string() == "_event_time");
+    let declared =
+        expressions.iter().find(|expression| expression.schema_name().to_string() == "_event_time");
     let declared = declared.cloned().filter(|expression| !matches!(expression, Expr::Column(_)));
     for column in SystemColumn::HIDDEN {
         let carried = carried(&input, column);
         let declared = declared.clone().filter(|_| column == SystemColumn::Time);
         match (declared, carried) {
             (Some(expression), _) => {
-                let instant = arrow::datatypes::DataType::Timestamp(arrow::datatypes::TimeUnit::Millisecond, None);
+                let instant =
+                    arrow::datatypes::DataType::Timestamp(arrow::datatypes::TimeUnit::Millisecond, None);
                 let cast = datafusion::logical_expr::cast(expression.unalias(), instant);
                 expressions.push(cast.alias(column.name()));
             }
@@ -170,7 +170,8 @@ fn attach_union(union: Union, rules: TimeRules) -> DataFusionResult<LogicalPlan>
     let all = |column| inputs.iter().all(|input| carried(input, column).is_some());
     let carry = SystemColumn::HIDDEN.into_iter().all(all);
     let inputs = inputs.into_iter().map(|input| {
-        let hidden = SystemColumn::HIDDEN.into_iter().filter_map(|column| carried(&input, column)).collect::<Vec<_>>();
+        let hidden =
+            SystemColumn::HIDDEN.into_iter().filter_map(|column| carried(&input, column)).collect::<Vec<_>>();
         let visible = without_hidden(input.clone())?;
         let names: Vec<Expr> = visible
             .schema()
@@ -212,7 +213,8 @@ fn window_bound(call: &ScalarFunction, input: &LogicalPlan, rules: TimeRules) ->
         (Lateness::ByWatermark, Some(watermark)) => watermark,
         _ => lit(ScalarValue::TimestampMillisecond(None, None)),
     };
-    let call_of = |function: Arc<ScalarUDF>, args| Expr::ScalarFunction(ScalarFunction::new_udf(function, args));
+    let call_of =
+        |function: Arc<ScalarUDF>, args| Expr::ScalarFunction(ScalarFunction::new_udf(function, args));
     match call.func.name() {
         WINDOW_START => Ok(call_of(window_start_function(), vec![time, watermark, spec])),
         WINDOW_END => Ok(call_of(window_end_function(), vec![time, spec])),
@@ -239,7 +241,8 @@ fn external(error: crate::error::Error) -> DataFusionError {
 fn depends_on_order(call: &AggregateFunction) -> bool {
     call.params.order_by.is_empty()
         && !call.params.distinct
-        && ["first_value", "last_value", "nth_value", "array_agg", "string_agg", "delta"].contains(&call.func.name())
+        && ["first_value", "last_value", "nth_value", "array_agg", "string_agg", "delta"]
+            .contains(&call.func.name())
 }
 
 fn order_by_time(function: Expr, input: &LogicalPlan) -> DataFusionResult<Expr> {

@@ -10,7 +10,9 @@ use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr};
 use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
-use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr, create_physical_expr, create_physical_sort_exprs};
+use datafusion::physical_expr::{
+    PhysicalExpr, PhysicalSortExpr, create_physical_expr, create_physical_sort_exprs,
+};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 
 use crate::aggregate::{AggregateSpec, PartialAggregate, WindowKey};
@@ -42,13 +44,17 @@ impl<'a> Compiler<'a> {
 
     fn step(&self, step: &StepPlan) -> Result<Box<dyn Step>> {
         Ok(match step {
-            StepPlan::Filter { condition, input } => Box::new(Filter::new(self.expression(condition, input)?)),
+            StepPlan::Filter { condition, input } => {
+                Box::new(Filter::new(self.expression(condition, input)?))
+            }
             StepPlan::Project { expressions, input, output } => {
                 let expressions = expressions.iter().map(|expression| self.expression(expression, input));
                 Box::new(Project::new(expressions.collect::<Result<_>>()?, Arc::clone(output)))
             }
             StepPlan::Plan { name, node, input } => Box::new(self.plan_step(name, node, input)?),
-            StepPlan::PartialAggregate(plan) => Box::new(PartialAggregate::try_new(Arc::new(self.aggregate(plan)?))?),
+            StepPlan::PartialAggregate(plan) => {
+                Box::new(PartialAggregate::try_new(Arc::new(self.aggregate(plan)?))?)
+            }
         })
     }
 

@@ -10,7 +10,8 @@ use crate::sql::suggest::nearest;
 /// Turns an error of DataFusion's planner into one of ours; `text` is what was parsed, `relations` what can be read.
 pub(super) fn planning_error(error: DataFusionError, text: &str, relations: &[String]) -> Error {
     let (error, diagnostic) = unwrap(error, None);
-    let span = diagnostic.as_ref().and_then(|diagnostic| diagnostic.span).and_then(|span| byte_range(text, span));
+    let span =
+        diagnostic.as_ref().and_then(|diagnostic| diagnostic.span).and_then(|span| byte_range(text, span));
     let ours = match error {
         DataFusionError::SchemaError(error, _) => schema_error(*error),
         DataFusionError::Plan(message) => plan_error(&message, relations),
@@ -46,7 +47,8 @@ fn schema_error(error: SchemaError) -> Error {
             let error = Error::invalid(format!("unknown column `{}`", field.name));
             let suggestion = nearest(&field.name, names.iter().map(String::as_str));
             let suggestion = suggestion.map(|name| format!("did you mean `{name}`?"));
-            let list = if names.is_empty() { None } else { Some(format!("columns here: {}", names.join(", "))) };
+            let list =
+                if names.is_empty() { None } else { Some(format!("columns here: {}", names.join(", "))) };
             match (suggestion, list) {
                 (Some(suggestion), Some(list)) => error.with_hint(format!("{suggestion} {list}")),
                 (Some(hint), None) | (None, Some(hint)) => error.with_hint(hint),

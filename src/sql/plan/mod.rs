@@ -3,12 +3,14 @@
 mod attach;
 mod compile;
 mod errors;
+mod event_time;
 mod planner;
 mod rewrite;
 mod split;
 mod stream_plan;
 
 pub use compile::Compiler;
+pub use event_time::adopt_event_times;
 pub use planner::{Inputs, Planner, Shape};
 pub use rewrite::relation_names;
 pub use split::{Emission, scan_plan};

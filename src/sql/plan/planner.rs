@@ -15,7 +15,7 @@ use sqlparser::ast::{Cte, Ident, Query, Statement, TableAlias, With};
 use super::attach::{Lateness, TimeRules, attach_time, carried, needs_time, without_hidden};
 use super::errors::{planning_error, unknown_relation};
 use super::rewrite::{
-    find_system_columns, hide_system_columns, relation_names, resolve_case, rewrite_headers,
+    find_system_columns, hide_system_columns, relation_names, resolve_case, rewrite_headers, type_literals,
 };
 use super::split::{Emission, SplitRequest, split};
 use super::stream_plan::StreamPlan;
@@ -88,7 +88,13 @@ impl Planner {
     }
 
     /// Plans a query that runs once over bounded inputs.
-    pub fn plan_batch(&self, query: &Query, text: &str, inputs: &Inputs, shape: &Shape) -> Result<LogicalPlan> {
+    pub fn plan_batch(
+        &self,
+        query: &Query,
+        text: &str,
+        inputs: &Inputs,
+        shape: &Shape,
+    ) -> Result<LogicalPlan> {
         let relations = known(inputs);
         let plan = self.logical_plan(&self.batch, query, text, inputs, shape, Lateness::Never)?;
         self.batch.optimize(&plan).map_err(|error| planning_error(error, text, &relations))
@@ -105,20 +111,26 @@ impl Planner {
     ) -> Result<LogicalPlan> {
         let relations = known(inputs);
         let mut query = with_views(query, &inputs.views);
+        type_literals(&mut query);
         rewrite_headers(&mut query);
         let system = find_system_columns(&mut query);
         let read = relation_names(&query);
-        let streams: BTreeSet<String> = read.intersection(&relations.iter().cloned().collect()).cloned().collect();
+        let streams: BTreeSet<String> =
+            read.intersection(&relations.iter().cloned().collect()).cloned().collect();
         hide_system_columns(&mut query, &streams, &system);
         let columns = streams.iter().filter_map(|name| inputs.relations.get(name));
-        let columns = columns.flat_map(|relation| relation.schema.fields().iter().map(|field| field.name().clone()));
+        let columns =
+            columns.flat_map(|relation| relation.schema.fields().iter().map(|field| field.name().clone()));
         resolve_case(&mut query, &columns.collect());
 
         let context = SessionContext::new_with_state(state.clone());
         for name in &streams {
             if let Some(relation) = inputs.relations.get(name) {
                 let table = RelationTable::new(Arc::clone(relation), &system);
-                context.register_table(datafusion::common::TableReference::bare(name.as_str()), Arc::new(table))?;
+                context.register_table(
+                    datafusion::common::TableReference::bare(name.as_str()),
+                    Arc::new(table),
+                )?;
             }
         }
         let statement = DataFusionStatement::Statement(Box::new(Statement::Query(Box::new(query))));
@@ -126,7 +138,8 @@ impl Planner {
         let plan = plan.map_err(|error| planning_error(error, text, &relations))?;
         check_comparisons(&plan, text)?;
         let plan = if needs_time(&plan)? || shape.carry_time {
-            let attached = attach_time(plan, TimeRules { lateness, grace_ms: shape.grace_ms }).map_err(|error| planning_error(error, text, &relations))?;
+            let attached = attach_time(plan, TimeRules { lateness, grace_ms: shape.grace_ms })
+                .map_err(|error| planning_error(error, text, &relations))?;
             top_columns(attached, shape.carry_time)?
         } else {
             plan
@@ -193,8 +206,9 @@ fn top_columns(plan: LogicalPlan, carry_time: bool) -> Result<LogicalPlan> {
     }
     let hidden = |name: &str| SystemColumn::HIDDEN.iter().any(|column| column.name() == name);
     let visible = plan.schema().iter().filter(|(_, field)| !hidden(field.name()));
-    let mut columns: Vec<Expr> =
-        visible.map(|(qualifier, field)| Expr::Column(Column::new(qualifier.cloned(), field.name()))).collect();
+    let mut columns: Vec<Expr> = visible
+        .map(|(qualifier, field)| Expr::Column(Column::new(qualifier.cloned(), field.name())))
+        .collect();
     for column in [SystemColumn::Time, SystemColumn::Watermark] {
         columns.extend(carried(&plan, column));
     }
@@ -210,7 +224,8 @@ fn cast_to(plan: LogicalPlan, target: &SchemaRef, names: Option<&[String]>) -> R
             .iter()
             .map(|name| {
                 let fields = target.fields().iter();
-                let names = || fields.clone().map(|field| field.name().clone()).collect::<Vec<_>>().join(", ");
+                let names =
+                    || fields.clone().map(|field| field.name().clone()).collect::<Vec<_>>().join(", ");
                 fields.clone().position(|field| field.name().eq_ignore_ascii_case(name)).ok_or_else(|| {
                     Error::invalid(format!("the target has no column `{name}`"))
                         .with_hint(format!("it has: {}", names()))

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    ExcludeSelectItem, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query,
-    Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, VisitMut, VisitorMut,
-    WildcardAdditionalOptions, visit_expressions_mut, visit_relations,
+    CastKind, DataType, ExactNumberInfo, ExcludeSelectItem, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Ident, ObjectName, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
+    SetExpr, TableFactor, Value, VisitMut, VisitorMut, WildcardAdditionalOptions, visit_expressions_mut,
+    visit_relations,
 };
 
 use crate::sql::relation::SystemColumn;
@@ -36,6 +37,26 @@ pub(super) fn relation_name(name: &ObjectName) -> String {
     parts.collect::<Vec<_>>().join(".")
 }
 
+/// Makes numbers with an exponent DOUBLE, as they are in SQL; the planner takes every literal with digits for exact.
+pub(super) fn type_literals(query: &mut Query) {
+    let _: ControlFlow<()> = visit_expressions_mut(query, |expression| {
+        if let Expr::Value(value) = expression
+            && let Value::Number(number, _) = &value.value
+            && number.contains(['e', 'E'])
+        {
+            let text = Value::SingleQuotedString(number.clone()).with_span(value.span);
+            *expression = Expr::Cast {
+                kind: CastKind::Cast,
+                expr: Box::new(Expr::Value(text)),
+                data_type: DataType::Double(ExactNumberInfo::None),
+                array: false,
+                format: None,
+            };
+        }
+        ControlFlow::Continue(())
+    });
+}
+
 /// Turns header functions into functions of the column of headers.
 pub(super) fn rewrite_headers(query: &mut Query) {
     let _: ControlFlow<()> = visit_expressions_mut(query, |expression| {
@@ -60,7 +81,9 @@ fn rewrite_header(function: &mut Function) {
 pub(super) fn find_system_columns(query: &mut Query) -> Vec<SystemColumn> {
     let mut found = BTreeSet::new();
     let mut visit = |ident: &mut Ident| {
-        if let Some(column) = SystemColumn::VISIBLE.into_iter().find(|column| ident.value.eq_ignore_ascii_case(column.name())) {
+        if let Some(column) =
+            SystemColumn::VISIBLE.into_iter().find(|column| ident.value.eq_ignore_ascii_case(column.name()))
+        {
             ident.value = column.name().to_owned();
             found.insert(column);
         }

@@ -82,7 +82,13 @@ struct Splitter<'a> {
 
 impl Splitter<'_> {
     /// Adds `plan`, whose rows go through `after` to `target`; returns whether its result withdraws rows.
-    fn flow(&mut self, plan: &LogicalPlan, mut after: Vec<StepPlan>, target: Target, place: Place) -> Result<bool> {
+    fn flow(
+        &mut self,
+        plan: &LogicalPlan,
+        mut after: Vec<StepPlan>,
+        target: Target,
+        place: Place,
+    ) -> Result<bool> {
         match plan {
             LogicalPlan::SubqueryAlias(alias) => self.flow(&alias.input, after, target, place),
             LogicalPlan::Projection(projection) => {
@@ -137,7 +143,8 @@ impl Splitter<'_> {
             return Err(Error::not_yet(format!("reading `{}` in a stream", scan.table_name)));
         };
         let full = scan.source.schema();
-        let wanted: Vec<usize> = scan.projection.clone().unwrap_or_else(|| (0..full.fields().len()).collect());
+        let wanted: Vec<usize> =
+            scan.projection.clone().unwrap_or_else(|| (0..full.fields().len()).collect());
         let scan = scan_plan(Arc::clone(&table.relation), &full, &wanted)?;
         self.scans.push(ScanPlan { steps: after, target, ..scan });
         Ok(())
@@ -155,7 +162,9 @@ impl Splitter<'_> {
         let windowed = plan.window.is_some();
         let emission = match place {
             Place::BelowEnd => Emission::Final,
-            Place::Top => self.request.emit.unwrap_or(if windowed { Emission::Final } else { self.request.unwindowed }),
+            Place::Top => {
+                self.request.emit.unwrap_or(if windowed { Emission::Final } else { self.request.unwindowed })
+            }
             Place::BelowInserts if windowed => Emission::Final,
             Place::BelowInserts => {
                 return Err(Error::not_yet("an aggregate over the changes of another aggregate")
@@ -176,7 +185,8 @@ impl Splitter<'_> {
             steps: after,
             target,
         });
-        let below = if emission == Emission::Final && !windowed { Place::BelowEnd } else { Place::BelowInserts };
+        let below =
+            if emission == Emission::Final && !windowed { Place::BelowEnd } else { Place::BelowInserts };
         let steps = vec![StepPlan::PartialAggregate(plan)];
         if self.flow(&aggregate.input, steps, Target::Operator(ordinal), below)? {
             return Err(Error::not_yet("an aggregate over a changelog"));
@@ -232,7 +242,8 @@ impl Splitter<'_> {
         after: Vec<StepPlan>,
         target: Target,
     ) -> Result<bool> {
-        let (SkipType::Literal(skip), FetchType::Literal(fetch)) = (limit.get_skip_type()?, limit.get_fetch_type()?)
+        let (SkipType::Literal(skip), FetchType::Literal(fetch)) =
+            (limit.get_skip_type()?, limit.get_fetch_type()?)
         else {
             return Err(Error::invalid("LIMIT and OFFSET take numbers"));
         };
@@ -291,8 +302,8 @@ pub fn scan_plan(relation: Arc<Relation>, full: &SchemaRef, wanted: &[usize]) ->
             continue;
         }
         let name = full.field(column).name();
-        let system_column =
-            SystemColumn::by_name(name).ok_or_else(|| Error::internal(format!("`{name}` is no system column")))?;
+        let system_column = SystemColumn::by_name(name)
+            .ok_or_else(|| Error::internal(format!("`{name}` is no system column")))?;
         order.push(columns.len() + system.len());
         system.push(system_column);
     }
@@ -324,7 +335,9 @@ fn trace_window(expression: &Expr, plan: &LogicalPlan) -> Option<(Bound, String)
         Expr::Column(column) => {
             let ordinal = plan.schema().maybe_index_of_column(column)?;
             match plan {
-                LogicalPlan::Projection(projection) => trace_window(&projection.expr[ordinal], &projection.input),
+                LogicalPlan::Projection(projection) => {
+                    trace_window(&projection.expr[ordinal], &projection.input)
+                }
                 LogicalPlan::SubqueryAlias(alias) => {
                     let (qualifier, field) = alias.input.schema().qualified_field(ordinal);
                     let inner = datafusion::common::Column::new(qualifier.cloned(), field.name());
