@@ -1,6 +1,9 @@
 //! The Kafka source and sink against a real broker.
 
 #[cfg(test)]
+#[path = "kafka/application.rs"]
+mod application;
+#[cfg(test)]
 #[path = "support/kafka.rs"]
 mod server;
 #[cfg(test)]

@@ -332,6 +332,8 @@ impl Reader {
 pub(super) fn with_clock(state: &SessionState, clock: &EpochClock) -> SessionState {
     let mut state = state.clone();
     state.config_mut().options_mut().extensions.insert(clock.clone());
+    let options = Arc::clone(state.config_options());
+    state.execution_props_mut().mark_start_execution(options);
     state
 }
 

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::flow::{ChangeBatch, Fragment, Tally};
 use crate::format::{Decoder, Layout, Rejected};
 use crate::sql::plan::{Compiler, ScanPlan};
-use crate::sql::relation::OnError;
+use crate::sql::relation::{OnError, SystemColumn};
 use crate::time::{BadTime, EventTimeReader, Watermark, running_watermarks};
 
 /// A chunk on its way to a worker.
@@ -116,27 +116,27 @@ impl Scan {
     /// Decodes a chunk, takes its turn in the partition, and runs the steps.
     pub(crate) fn process(&mut self, ticket: Ticket) -> Result<Processed> {
         let Ticket { turn, chunk, arrival_ms, partition_id, carry, .. } = ticket;
-        let mut place_in_line = TurnGuard { carry: &carry, turn, taken: false };
+        let mut turn = TurnGuard { carry: &carry, turn, taken: false };
         let mut processed = Processed { seen: i64::MIN, ..Processed::default() };
         let (start, partition) = (chunk.start, chunk.partition);
-        let (rows, rejected) = self.decode(chunk, arrival_ms, &mut processed)?;
-        let rows = self.drop_bad_times(rows, &rejected.1, &mut processed)?;
-        processed.seen = rows.times.iter().copied().max().unwrap_or(i64::MIN);
-        let before = place_in_line.take(&processed);
+        let (mut rows, rejected) = self.decode(chunk, arrival_ms, &mut processed)?;
+        let bad_times = self.read_times(&mut rows, arrival_ms)?;
+        processed.seen = highest(&rows.times, &bad_times);
+        let before = turn.take(&processed);
 
-        for bad in rejected.0 {
-            processed.rejected.push(BadRecord {
-                place: rows.places.describe_rejected(&bad, start, before.lines),
-                message: bad.message,
-            });
-        }
-        for (place, message) in rejected.1.iter().map(|bad| (bad.row, &bad.message)) {
-            let place = rejected.2.describe(place, start, before.lines);
-            processed.rejected.push(BadRecord { place, message: message.clone() });
-        }
-        if self.stops_at_rejected(&processed) {
+        processed.reject(rejected.into_iter().map(|rejected| {
+            let place = rows.places.describe_rejected(&rejected, start, before.lines);
+            (place, rejected.message)
+        }));
+        processed.reject(
+            bad_times
+                .iter()
+                .map(|bad| (rows.places.describe(bad.row, start, before.lines), bad.message.clone())),
+        );
+        if self.on_error == OnError::Fail && !processed.rejected.is_empty() {
             return Ok(processed);
         }
+        let rows = rows.without(&bad_times)?;
         let marks = match &rows.marks {
             Some(marks) => marks.clone(),
             None => {
@@ -155,64 +155,61 @@ impl Scan {
         let batch = self.with_system_columns(&rows, &known)?;
         let mut bad = vec![];
         self.run(batch, 0, &mut processed, &mut bad)?;
-        for (row, message) in bad {
-            let place = rows.places.describe(row, start, before.lines);
-            processed.rejected.push(BadRecord { place, message });
-        }
+        processed.reject(
+            bad.into_iter().map(|(row, message)| (rows.places.describe(row, start, before.lines), message)),
+        );
         Ok(processed)
     }
 
-    fn stops_at_rejected(&self, processed: &Processed) -> bool {
-        self.on_error == OnError::Fail && !processed.rejected.is_empty()
-    }
-
-    /// Returns the rows, and the rejected records: by the decoder, by event time, and the places of the latter.
-    #[expect(clippy::type_complexity, reason = "the two kinds of rejects are told apart one line later")]
+    /// Returns the rows, their times not read yet, and the records that the decoder rejected.
     fn decode(
         &mut self,
         chunk: Chunk,
         arrival_ms: i64,
         processed: &mut Processed,
-    ) -> Result<(Rows, (Vec<Rejected>, Vec<BadTime>, RowPlaces))> {
-        let (batch, places, rejected, stamps) = match chunk.payload {
+    ) -> Result<(Rows, Vec<Rejected>)> {
+        let (batch, places, rejected) = match chunk.payload {
             Payload::Lines(bytes) => {
                 let decoded = self.decoder()?.decode(&bytes, Layout::Lines)?;
                 processed.bytes = bytes.len() as u64;
-                processed.records = (decoded.rows.num_rows() + decoded.rejected.len()) as u64;
                 processed.lines = decoded.lines;
                 let places = RowPlaces::lines(bytes, &decoded);
-                (decoded.rows, places, decoded.rejected, None)
+                (decoded.rows, places, decoded.rejected)
             }
             Payload::Messages(messages) => {
                 let decoded = self.decoder()?.decode(&messages.values, Layout::Ends(&messages.ends))?;
                 processed.bytes = (messages.values.len() + messages.keys.len()) as u64;
-                processed.records = messages.ends.len() as u64;
                 let places = RowPlaces::messages(messages, &decoded);
-                let stamps = places.timestamps(arrival_ms);
-                (decoded.rows, places, decoded.rejected, stamps)
+                (decoded.rows, places, decoded.rejected)
             }
-            Payload::Rows(rows) => {
-                processed.records = rows.num_rows() as u64;
-                (rows, RowPlaces::Rows, vec![], None)
-            }
+            Payload::Rows(rows) => (rows, RowPlaces::Rows, vec![]),
             Payload::Deferred(read) => {
                 processed.bytes = read.bytes();
-                let rows = read.read()?;
-                processed.records = rows.num_rows() as u64;
-                (rows, RowPlaces::Rows, vec![], None)
+                (read.read()?, RowPlaces::Rows, vec![])
             }
         };
-        let (times, bad) = match (&self.event_time, millis_of(&batch, "__time")) {
-            (_, Some(times)) => (times, vec![]),
-            (Some(reader), None) => {
-                let ahead = self.plan.relation.event_time.as_ref().map_or(i64::MAX, |time| time.max_ahead_ms);
-                reader.read(&batch, arrival_ms, ahead)?
-            }
-            (None, None) => (stamps.unwrap_or_else(|| vec![arrival_ms; batch.num_rows()]), vec![]),
-        };
-        let marks = millis_of(&batch, "__watermark");
-        let all_places = if bad.is_empty() { RowPlaces::Rows } else { places.clone() };
-        Ok((Rows { batch, places, times, marks }, (rejected, bad, all_places)))
+        processed.records = (batch.num_rows() + rejected.len()) as u64;
+        let times = places.timestamps(arrival_ms).unwrap_or_default();
+        Ok((Rows { batch, places, times, marks: None }, rejected))
+    }
+
+    /// Reads event times: what an upstream job says, the declared column, the broker's timestamp, or the arrival.
+    fn read_times(&self, rows: &mut Rows, arrival_ms: i64) -> Result<Vec<BadTime>> {
+        rows.marks = millis_of(&rows.batch, SystemColumn::Watermark);
+        if let Some(times) = millis_of(&rows.batch, SystemColumn::Time) {
+            rows.times = times;
+            return Ok(vec![]);
+        }
+        if let Some(reader) = &self.event_time {
+            let ahead = self.plan.relation.event_time.as_ref().map_or(i64::MAX, |time| time.max_ahead_ms);
+            let (times, bad) = reader.read(&rows.batch, arrival_ms, ahead)?;
+            rows.times = times;
+            return Ok(bad);
+        }
+        if rows.times.len() != rows.batch.num_rows() {
+            rows.times = vec![arrival_ms; rows.batch.num_rows()];
+        }
+        Ok(vec![])
     }
 
     fn decoder(&mut self) -> Result<&mut Box<dyn Decoder>> {
@@ -220,26 +217,6 @@ impl Scan {
         self.decoder
             .as_mut()
             .ok_or_else(|| Error::internal(format!("`{name}` gives bytes but has no format")))
-    }
-
-    /// Leaves out the rows without an event time.
-    fn drop_bad_times(&self, rows: Rows, bad: &[BadTime], _processed: &mut Processed) -> Result<Rows> {
-        if bad.is_empty() {
-            return Ok(rows);
-        }
-        let mut keep = vec![true; rows.times.len()];
-        for bad in bad {
-            keep[bad.row] = false;
-        }
-        let mut flags = keep.iter();
-        let times = rows.times.into_iter().filter(|_| flags.next().copied().unwrap_or(false)).collect();
-        let mask = BooleanArray::from(keep);
-        Ok(Rows {
-            batch: filter_record_batch(&rows.batch, &mask)?,
-            places: rows.places.keep(&mask),
-            times,
-            marks: rows.marks,
-        })
     }
 
     fn with_system_columns(&self, rows: &Rows, known: &Known<'_>) -> Result<RecordBatch> {
@@ -297,8 +274,49 @@ impl Scan {
     }
 }
 
-fn millis_of(batch: &RecordBatch, column: &str) -> Option<Vec<i64>> {
-    let column = batch.column_by_name(column)?;
+impl Processed {
+    fn reject(&mut self, records: impl Iterator<Item = (String, String)>) {
+        self.rejected.extend(records.map(|(place, message)| BadRecord { place, message }));
+    }
+}
+
+impl Rows {
+    /// Leaves out the rows whose event time is bad.
+    fn without(self, bad: &[BadTime]) -> Result<Self> {
+        if bad.is_empty() {
+            return Ok(self);
+        }
+        let mut keep = vec![true; self.times.len()];
+        for bad in bad {
+            keep[bad.row] = false;
+        }
+        let kept = self.times.into_iter().zip(&keep).filter(|(_, keep)| **keep);
+        let times = kept.map(|(time, _)| time).collect();
+        let mask = BooleanArray::from(keep);
+        Ok(Self {
+            batch: filter_record_batch(&self.batch, &mask)?,
+            places: self.places.keep(&mask),
+            times,
+            marks: self.marks,
+        })
+    }
+}
+
+/// Returns the highest of the times that are not bad; `i64::MIN` if there is none.
+fn highest(times: &[i64], bad: &[BadTime]) -> i64 {
+    if bad.is_empty() {
+        return times.iter().copied().max().unwrap_or(i64::MIN);
+    }
+    let mut bad = bad.iter().map(|bad| bad.row).peekable();
+    let good = times.iter().enumerate().filter(|(row, _)| {
+        while bad.next_if(|bad| bad < row).is_some() {}
+        bad.peek() != Some(row)
+    });
+    good.map(|(_, time)| *time).max().unwrap_or(i64::MIN)
+}
+
+fn millis_of(batch: &RecordBatch, column: SystemColumn) -> Option<Vec<i64>> {
+    let column = batch.column_by_name(column.name())?;
     let millis = column.as_primitive_opt::<TimestampMillisecondType>()?;
     (millis.null_count() == 0).then(|| millis.values().to_vec())
 }

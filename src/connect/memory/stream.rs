@@ -27,9 +27,8 @@ pub struct MemoryStream {
 
 #[derive(Debug, Default)]
 struct State {
-    batches: VecDeque<ChangeBatch>,
-    /// The row number of the first batch that is still there.
-    first: i64,
+    /// The batches that are still there, each with the row number of its first row.
+    batches: VecDeque<(i64, ChangeBatch)>,
     /// The row number after the last row.
     end: i64,
     watermark: Option<Watermark>,
@@ -106,8 +105,9 @@ impl MemoryStream {
         if state.ended {
             return Err(Error::invalid(format!("stream `{}` has ended", self.name)));
         }
-        state.end += i64::try_from(changes.num_rows()).unwrap_or(i64::MAX);
-        state.batches.push_back(changes);
+        let start = state.end;
+        state.end += count(&changes);
+        state.batches.push_back((start, changes));
         self.changed.notify_all();
         Ok(())
     }
@@ -130,17 +130,13 @@ impl MemoryStream {
     /// Returns the changes from row `from` on; only of streams that keep all rows.
     pub fn changes_from(&self, from: i64) -> Vec<ChangeBatch> {
         let state = self.state.lock();
-        let mut row = state.first;
-        let mut found = vec![];
-        for batch in &state.batches {
-            let next = row + i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
-            if next > from {
-                let skip = usize::try_from(from - row).unwrap_or(0);
-                found.push(batch.slice(skip, batch.num_rows() - skip));
-            }
-            row = next;
-        }
-        found
+        let from_first = state.batches.iter().skip(state.place_of(from));
+        from_first
+            .map(|(start, batch)| {
+                let skip = usize::try_from(from - start).unwrap_or(0);
+                batch.slice(skip, batch.num_rows() - skip)
+            })
+            .collect()
     }
 
     /// Registers a reader.
@@ -176,22 +172,26 @@ impl MemoryStream {
             state.drop_read();
             self.changed.notify_all();
         }
-        let mut row = state.first;
-        for batch in &state.batches {
-            let next = row + i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
-            if next > from {
-                let skip = usize::try_from(from - row).unwrap_or(0);
-                let count = (batch.num_rows() - skip).min(max_rows);
-                let reaches_end = next == state.end && skip + count == batch.num_rows();
-                return Found::Rows(batch.slice(skip, count), state.watermark.filter(|_| reaches_end));
-            }
-            row = next;
+        if let Some((start, batch)) = state.batches.get(state.place_of(from)) {
+            let skip = usize::try_from(from - start).unwrap_or(0);
+            let length = (batch.num_rows() - skip).min(max_rows);
+            let reaches_end = start + count(batch) == state.end && skip + length == batch.num_rows();
+            return Found::Rows(batch.slice(skip, length), state.watermark.filter(|_| reaches_end));
         }
         if state.ended { Found::End } else { Found::Nothing }
     }
 }
 
+fn count(batch: &ChangeBatch) -> i64 {
+    i64::try_from(batch.num_rows()).unwrap_or(i64::MAX)
+}
+
 impl State {
+    /// Returns the place of the first batch that reaches beyond row `from`.
+    fn place_of(&self, from: i64) -> usize {
+        self.batches.partition_point(|(start, batch)| start + count(batch) <= from)
+    }
+
     fn behind(&self) -> i64 {
         let slowest = self.readers.iter().flatten().filter_map(|place| *place).min();
         slowest.map_or(0, |slowest| self.end - slowest)
@@ -200,12 +200,7 @@ impl State {
     fn drop_read(&mut self) {
         let Some(readers) = &self.readers else { return };
         let slowest = readers.iter().filter_map(|place| *place).min().unwrap_or(self.end);
-        while let Some(front) = self.batches.front() {
-            let next = self.first + i64::try_from(front.num_rows()).unwrap_or(i64::MAX);
-            if next > slowest {
-                break;
-            }
-            self.first = next;
+        while self.batches.front().is_some_and(|(start, batch)| start + count(batch) <= slowest) {
             self.batches.pop_front();
         }
     }

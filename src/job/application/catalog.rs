@@ -14,6 +14,7 @@ use crate::connect::memory::{MemorySinkConnector, MemorySourceConnector, MemoryS
 use crate::connect::predecessor::{Direction, Translated, translate, uri_entries};
 use crate::connect::{Declaration, DeclaredSource, SinkConnector, declare};
 use crate::error::{Error, Result};
+use crate::sql::plan::suggested_columns;
 use crate::sql::relation::{EventTime, OnError, Relation};
 use crate::sql::{Declare, OptionItem, RelationKind};
 use crate::time::WatermarkStrategy;
@@ -201,8 +202,14 @@ impl Catalog {
         })
     }
 
-    /// Returns a stream as a relation to read; its columns are inferred where nobody declared them.
-    pub(super) fn relation(&mut self, name: &str, settings: &Settings) -> Result<Arc<Relation>> {
+    /// Returns a stream as a relation to read. Columns that nobody declared are inferred from the data; where nobody
+    /// may look at them, `query` suggests them.
+    pub(super) fn relation(
+        &mut self,
+        name: &str,
+        query: Option<&Query>,
+        settings: &Settings,
+    ) -> Result<Arc<Relation>> {
         let Some(declared) = self.streams.get_mut(name) else {
             return Err(Error::internal(format!("`{name}` was not declared")));
         };
@@ -212,17 +219,31 @@ impl Catalog {
         let Some(source) = &declared.source else {
             return Err(Error::invalid(format!("`{name}` can be written, but not read")));
         };
-        let schema = match &declared.columns {
-            Some(columns) => Arc::clone(columns),
-            None if settings.contact || source.connector.can_infer_offline() => {
-                source.connector.infer_schema()?
-            }
-            None => {
-                return Err(Error::not_yet(format!("checking `{name}` without its columns"))
-                    .with_hint("declare its columns, or let `velo validate --connect` look at the data"));
+        let watermark = declared.watermark.as_ref();
+        let schema = match (&declared.columns, query) {
+            (Some(columns), _) => Arc::clone(columns),
+            (None, _) if settings.contact => source.connector.infer_schema()?,
+            (None, query) => {
+                let inferred =
+                    source.connector.can_infer_offline().then(|| source.connector.infer_schema().ok());
+                match (inferred.flatten(), query) {
+                    (Some(schema), _) => schema,
+                    (None, Some(query)) => {
+                        let time = watermark.map(|(column, _)| column).or(source.time.field.as_ref());
+                        let suggested = suggested_columns(query, time.map(String::as_str));
+                        self.notices.push(format!(
+                            "the columns of `{name}` are not known: checked with those that its use suggests"
+                        ));
+                        return Ok(Arc::new(relation(name, &suggested, source, watermark)?));
+                    }
+                    (None, None) => {
+                        return Err(Error::invalid(format!("the columns of `{name}` are not known"))
+                            .with_hint("declare them, or let `--connect` look at the data"));
+                    }
+                }
             }
         };
-        let relation = Arc::new(relation(name, &schema, source, declared.watermark.as_ref())?);
+        let relation = Arc::new(relation(name, &schema, source, watermark)?);
         declared.relation = Some(Arc::clone(&relation));
         Ok(relation)
     }

@@ -237,7 +237,7 @@ impl<'a> Planning<'a> {
         }
         for name in wanted {
             if self.catalog.get(&name).is_some() {
-                let relation = self.catalog.relation(&name, self.settings)?;
+                let relation = self.catalog.relation(&name, Some(&query.query), self.settings)?;
                 inputs.relations.insert(name, relation);
             }
         }

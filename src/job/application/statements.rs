@@ -250,7 +250,7 @@ fn describe(name: &str, catalog: &mut Catalog, settings: &Settings) -> Result<St
     if catalog.get(name).is_none() {
         return Err(Planner::unknown_relation(name, &crate::sql::plan::Inputs::default()));
     }
-    let relation = catalog.relation(name, settings)?;
+    let relation = catalog.relation(name, None, settings)?;
     let mut text = String::new();
     for field in relation.schema.fields() {
         let null = if field.is_nullable() { "" } else { " NOT NULL" };

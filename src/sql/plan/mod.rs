@@ -8,6 +8,7 @@ mod planner;
 mod rewrite;
 mod split;
 mod stream_plan;
+mod suggested;
 
 pub use compile::Compiler;
 pub use event_time::adopt_event_times;
@@ -15,3 +16,4 @@ pub use planner::{Inputs, Planner, Shape};
 pub use rewrite::relation_names;
 pub use split::{Emission, scan_plan};
 pub use stream_plan::{AggregatePlan, OperatorKind, OperatorPlan, ScanPlan, StepPlan, StreamPlan, Target};
+pub use suggested::suggested_columns;

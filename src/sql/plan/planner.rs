@@ -5,10 +5,13 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
+    MemorySchemaProvider, SchemaProvider,
+};
 use datafusion::common::Column;
-use datafusion::execution::SessionState;
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
-use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use sqlparser::ast::{Cte, Ident, Query, Statement, TableAlias, With};
 
@@ -123,18 +126,7 @@ impl Planner {
             columns.flat_map(|relation| relation.schema.fields().iter().map(|field| field.name().clone()));
         resolve_case(&mut query, &columns.collect());
 
-        let context = SessionContext::new_with_state(state.clone());
-        for name in &streams {
-            if let Some(relation) = inputs.relations.get(name) {
-                let table = RelationTable::new(Arc::clone(relation), &system);
-                context.register_table(
-                    datafusion::common::TableReference::bare(name.as_str()),
-                    Arc::new(table),
-                )?;
-            }
-        }
-        let statement = DataFusionStatement::Statement(Box::new(Statement::Query(Box::new(query))));
-        let plan = futures::executor::block_on(context.state().statement_to_plan(statement));
+        let plan = parse_into_plan(state, query, &streams, inputs, &system);
         let plan = plan.map_err(|error| planning_error(error, text, &relations))?;
         check_comparisons(&plan, text)?;
         let plan = if needs_time(&plan)? || shape.carry_time {
@@ -154,6 +146,31 @@ impl Planner {
     pub fn unknown_relation(name: &str, inputs: &Inputs) -> Error {
         unknown_relation(name, &known(inputs))
     }
+}
+
+/// Plans a query against a catalog of its own: clones of a session share theirs.
+fn parse_into_plan(
+    state: &SessionState,
+    query: Query,
+    streams: &BTreeSet<String>,
+    inputs: &Inputs,
+    system: &[SystemColumn],
+) -> datafusion::error::Result<LogicalPlan> {
+    let catalogs = Arc::new(MemoryCatalogProviderList::new());
+    let catalog = MemoryCatalogProvider::new();
+    let schema = MemorySchemaProvider::new();
+    for name in streams {
+        if let Some(relation) = inputs.relations.get(name) {
+            let table = RelationTable::new(Arc::clone(relation), system);
+            schema.register_table(name.clone(), Arc::new(table))?;
+        }
+    }
+    let defaults = &state.config_options().catalog;
+    catalog.register_schema(&defaults.default_schema, Arc::new(schema))?;
+    catalogs.register_catalog(defaults.default_catalog.clone(), Arc::new(catalog));
+    let state = SessionStateBuilder::new_from_existing(state.clone()).with_catalog_list(catalogs).build();
+    let statement = DataFusionStatement::Statement(Box::new(Statement::Query(Box::new(query))));
+    futures::executor::block_on(state.statement_to_plan(statement))
 }
 
 fn known(inputs: &Inputs) -> Vec<String> {

@@ -1,0 +1,127 @@
+//! Applications that read and write Kafka, through the real binary.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use crate::server::{KafkaServer, Record};
+
+fn trade(symbol: &str, price: &str, second: i64) -> Record {
+    let value = format!(r#"{{"symbol":"{symbol}","price":{price},"ts":"2026-01-01T00:00:{second:02}Z"}}"#);
+    Record { key: Some(symbol.as_bytes().to_vec()), value: Some(value.into_bytes()), ..Record::default() }
+}
+
+/// Runs an application and returns what it says on standard output; it must end well.
+fn velo(sql: &str) -> String {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_velo"))
+        .args(["run", "-e", sql, "--output", "ndjson"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().flush().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn windows_go_from_topic_to_topic_with_key_and_timestamp() {
+    let Some(server) = KafkaServer::shared() else { return };
+    let (input, output) = ("application-trades", "application-totals");
+    server.create_topic(input, 2);
+    let records = [
+        trade("A", "10.50", 1),
+        trade("B", "1.25", 2),
+        trade("A", "0.25", 4),
+        trade("A", "99.00", 12),
+        trade("B", "7", 25),
+    ];
+    server.produce(input, records);
+    let brokers = server.bootstrap();
+    let sql = format!(
+        "CREATE STREAM trades (symbol VARCHAR, price DECIMAL(18,2), ts TIMESTAMP(3),
+             WATERMARK FOR ts AS ts - INTERVAL '5' SECOND)
+         WITH ('connector' = 'kafka', 'topic' = '{input}', 'bootstrap.servers' = '{brokers}',
+               'auto.offset.reset' = 'earliest', 'scan.end' = 'latest');
+         CREATE STREAM totals WITH ('connector' = 'kafka', 'topic' = '{output}', 'bootstrap.servers' = '{brokers}',
+               'topic.create' = '1') AS
+         SELECT symbol PRIMARY KEY, window_end, SUM(price) AS total FROM trades WINDOW TUMBLING(10s) GROUP BY symbol;"
+    );
+    velo(&sql);
+    let mut rows: Vec<(String, String, Option<i64>)> = server
+        .consume(output)
+        .into_iter()
+        .map(|record| {
+            let text = |bytes: Option<Vec<u8>>| String::from_utf8(bytes.unwrap()).unwrap();
+            (text(record.key), text(record.value), record.timestamp)
+        })
+        .collect();
+    rows.sort();
+    // 2026-01-01T00:00:10Z less one millisecond, and the windows after it.
+    let end = 1_767_225_610_000_i64;
+    let row = |key: &str, window: &str, total: &str, time: i64| {
+        let value =
+            format!(r#"{{"symbol":"{key}","window_end":"2026-01-01T00:00:{window}Z","total":{total}}}"#);
+        (key.to_owned(), value, Some(time - 1))
+    };
+    let expected = vec![
+        row("A", "10", "10.75", end),
+        row("A", "20", "99.00", end + 10_000),
+        row("B", "10", "1.25", end),
+        row("B", "30", "7.00", end + 20_000),
+    ];
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn columns_are_inferred_and_system_columns_and_headers_are_read() {
+    let Some(server) = KafkaServer::shared() else { return };
+    let topic = "application-headers";
+    server.create_topic(topic, 1);
+    let mut record = trade("A", "10.50", 1);
+    record.headers = vec![("trace".to_owned(), Some(b"t-1".to_vec()))];
+    server.produce(topic, [record, trade("B", "2", 2)]);
+    let sql = format!(
+        "SELECT symbol, _key, _partition, _offset, _topic, HEADER('trace') AS trace, HAS_HEADER('trace') AS traced
+         FROM 'kafka://{}/{topic}?auto.offset.reset=earliest&scan.end=latest'",
+        server.bootstrap()
+    );
+    let rows = velo(&sql);
+    assert_eq!(
+        rows,
+        format!(
+            "{}\n{}\n",
+            r#"{"symbol":"A","_key":"A","_partition":0,"_offset":0,"_topic":"application-headers","trace":"t-1","traced":true}"#,
+            r#"{"symbol":"B","_key":"B","_partition":0,"_offset":1,"_topic":"application-headers","trace":null,"traced":false}"#
+        )
+    );
+}
+
+#[test]
+fn a_bad_message_fails_the_job_with_its_offset() {
+    let Some(server) = KafkaServer::shared() else { return };
+    let topic = "application-poison";
+    server.create_topic(topic, 1);
+    let poison = Record { value: Some(b"{\"symbol\":".to_vec()), ..Record::default() };
+    server.produce(topic, [trade("A", "1", 1), poison, trade("B", "2", 2)]);
+    let run = |policy: &str| {
+        let sql = format!(
+            "CREATE STREAM t (symbol VARCHAR, price DECIMAL(18,2)) WITH ('connector' = 'kafka', 'topic' = '{topic}',
+                 'bootstrap.servers' = '{}', 'auto.offset.reset' = 'earliest', 'scan.end' = 'latest'{policy});
+             SELECT symbol FROM t",
+            server.bootstrap()
+        );
+        Command::new(env!("CARGO_BIN_EXE_velo"))
+            .args(["run", "-e", &sql, "--output", "csv"])
+            .output()
+            .unwrap()
+    };
+    let failed = run("");
+    let errors = String::from_utf8(failed.stderr).unwrap();
+    assert_eq!(failed.status.code(), Some(3), "{errors}");
+    assert!(errors.contains("`t` application-poison/0 offset 1:"), "{errors}");
+    let skipped = run(", 'on.error' = 'skip'");
+    assert_eq!(String::from_utf8(skipped.stdout).unwrap(), "symbol\nA\nB\n");
+}
