@@ -234,7 +234,7 @@ impl TableProvider for BatchTable {
             Arc::new(partition) as Arc<dyn PartitionStream>
         });
         Ok(Arc::new(StreamingTableExec::try_new(
-            schema.clone(),
+            Arc::clone(&schema),
             partitions.collect(),
             None,
             vec![],

@@ -174,7 +174,7 @@ fn of_query(query: StreamQuery, name: String, span: Range<usize>, target: Target
 }
 
 fn of_values(rows: Vec<Vec<ast::Expr>>, name: String, span: Range<usize>, target: Target) -> Query {
-    let rows = rows.into_iter().map(|row| ast::Parens::with_empty_span(row)).collect();
+    let rows = rows.into_iter().map(ast::Parens::with_empty_span).collect();
     let body = ast::SetExpr::Values(ast::Values { explicit_row: false, value_keyword: false, rows });
     let query = ast::Query {
         with: None,

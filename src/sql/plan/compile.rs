@@ -60,7 +60,7 @@ impl<'a> Compiler<'a> {
 
     fn expression(&self, expression: &Expr, input: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
         let compiled = create_physical_expr(expression, input, &self.properties, &self.context)?;
-        Ok(fail_on_overflow(compiled)?)
+        fail_on_overflow(compiled)
     }
 
     /// Compiles a sort order.

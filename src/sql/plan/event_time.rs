@@ -7,6 +7,7 @@ use std::sync::Arc;
 use sqlparser::ast::{Expr, FunctionArguments, Query, visit_expressions};
 
 use crate::error::{Error, Result};
+use crate::sql::plan::rewrite::unbroken;
 use crate::sql::relation::{EventTime, Relation};
 use crate::sql::window_spec::WindowSpec;
 use crate::sql::{WINDOW_END, WINDOW_START};
@@ -71,7 +72,7 @@ pub fn adopt_event_times(
 /// Returns the time columns that the windows of a query name.
 fn time_columns(query: &Query) -> Result<BTreeSet<String>> {
     let mut texts = BTreeSet::new();
-    let _: ControlFlow<()> = visit_expressions(query, |expression| {
+    let ended = visit_expressions(query, |expression| {
         if let Expr::Function(function) = expression
             && [WINDOW_START, WINDOW_END].contains(&function.name.to_string().as_str())
             && let FunctionArguments::List(list) = &function.args
@@ -80,6 +81,7 @@ fn time_columns(query: &Query) -> Result<BTreeSet<String>> {
         }
         ControlFlow::Continue(())
     });
+    unbroken(ended);
     let mut columns = BTreeSet::new();
     for text in texts {
         let spec: WindowSpec = text.trim_matches('\'').parse()?;

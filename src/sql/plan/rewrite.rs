@@ -1,6 +1,7 @@
 //! Rewriting a query's tree before it is planned: system columns, headers, and names in another case.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
@@ -16,14 +17,30 @@ use crate::sql::relation::SystemColumn;
 const HEADER_FUNCTIONS: [(&str, &str); 3] =
     [("header", "velo_header"), ("has_header", "velo_has_header"), ("header_keys", "velo_header_keys")];
 
+/// Calls `change` for every expression of a query, those of its subqueries among them.
+fn for_each_expression(query: &mut Query, mut change: impl FnMut(&mut Expr)) {
+    unbroken(visit_expressions_mut(query, |expression| {
+        change(expression);
+        ControlFlow::Continue(())
+    }));
+}
+
+/// A visit that cannot break off has nothing to say.
+pub(super) fn unbroken(ended: ControlFlow<Infallible>) {
+    match ended {
+        ControlFlow::Continue(()) => {}
+        ControlFlow::Break(never) => match never {},
+    }
+}
+
 /// Returns the names of the relations that a query reads, its own common table expressions among them.
 pub fn relation_names(query: &Query) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    // The visitor cannot break, so there is nothing to report.
-    let _: ControlFlow<()> = visit_relations(query, |name| {
+    let ended: ControlFlow<Infallible> = visit_relations(query, |name| {
         names.insert(relation_name(name));
         ControlFlow::Continue(())
     });
+    unbroken(ended);
     names
 }
 
@@ -39,7 +56,7 @@ pub(super) fn relation_name(name: &ObjectName) -> String {
 
 /// Makes numbers with an exponent DOUBLE, as they are in SQL; the planner takes every literal with digits for exact.
 pub(super) fn type_literals(query: &mut Query) {
-    let _: ControlFlow<()> = visit_expressions_mut(query, |expression| {
+    for_each_expression(query, |expression| {
         if let Expr::Value(value) = expression
             && let Value::Number(number, _) = &value.value
             && number.contains(['e', 'E'])
@@ -53,17 +70,15 @@ pub(super) fn type_literals(query: &mut Query) {
                 format: None,
             };
         }
-        ControlFlow::Continue(())
     });
 }
 
 /// Turns header functions into functions of the column of headers.
 pub(super) fn rewrite_headers(query: &mut Query) {
-    let _: ControlFlow<()> = visit_expressions_mut(query, |expression| {
+    for_each_expression(query, |expression| {
         if let Expr::Function(function) = expression {
             rewrite_header(function);
         }
-        ControlFlow::Continue(())
     });
 }
 
@@ -88,17 +103,14 @@ pub(super) fn find_system_columns(query: &mut Query) -> Vec<SystemColumn> {
             found.insert(column);
         }
     };
-    let _: ControlFlow<()> = visit_expressions_mut(query, |expression| {
-        match expression {
-            Expr::Identifier(ident) => visit(ident),
-            Expr::CompoundIdentifier(parts) => {
-                if let Some(last) = parts.last_mut() {
-                    visit(last);
-                }
+    for_each_expression(query, |expression| match expression {
+        Expr::Identifier(ident) => visit(ident),
+        Expr::CompoundIdentifier(parts) => {
+            if let Some(last) = parts.last_mut() {
+                visit(last);
             }
-            _ => {}
         }
-        ControlFlow::Continue(())
+        _ => {}
     });
     found.into_iter().collect()
 }
@@ -109,7 +121,7 @@ pub(super) fn hide_system_columns(query: &mut Query, streams: &BTreeSet<String>,
         return;
     }
     let mut visitor = HideSystemColumns { streams, system };
-    let _: ControlFlow<()> = query.visit(&mut visitor);
+    unbroken(query.visit(&mut visitor));
 }
 
 struct HideSystemColumns<'a> {
@@ -118,9 +130,9 @@ struct HideSystemColumns<'a> {
 }
 
 impl VisitorMut for HideSystemColumns<'_> {
-    type Break = ();
+    type Break = Infallible;
 
-    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Infallible> {
         self.visit_set(&mut query.body);
         ControlFlow::Continue(())
     }
@@ -200,12 +212,9 @@ pub(super) fn resolve_case(query: &mut Query, columns: &BTreeSet<String>) {
             ident.quote_style = Some('"');
         }
     };
-    let _: ControlFlow<()> = visit_expressions_mut(query, |expression| {
-        match expression {
-            Expr::Identifier(ident) => resolve(ident),
-            Expr::CompoundIdentifier(parts) => parts.last_mut().into_iter().for_each(resolve),
-            _ => {}
-        }
-        ControlFlow::Continue(())
+    for_each_expression(query, |expression| match expression {
+        Expr::Identifier(ident) => resolve(ident),
+        Expr::CompoundIdentifier(parts) => parts.last_mut().into_iter().for_each(resolve),
+        _ => {}
     });
 }

@@ -173,7 +173,7 @@ impl Splitter<'_> {
         };
         let distinct = plan.functions.is_empty();
         let kind = match emission {
-            Emission::Final if !(distinct && !windowed) => OperatorKind::FinalAggregate(Arc::clone(&spec)),
+            Emission::Final if !distinct || windowed => OperatorKind::FinalAggregate(Arc::clone(&spec)),
             _ => OperatorKind::ChangingAggregate(Arc::clone(&spec)),
         };
         let changelog = matches!(kind, OperatorKind::ChangingAggregate(_)) && !distinct;

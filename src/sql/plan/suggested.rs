@@ -9,6 +9,7 @@ use sqlparser::ast::{
     BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Query, Value, visit_expressions,
 };
 
+use crate::sql::plan::rewrite::unbroken;
 use crate::sql::relation::SystemColumn;
 
 /// Aggregates whose argument is a number.
@@ -31,10 +32,11 @@ const NUMERIC: [&str; 12] = [
 /// of the literal that a column is compared with, text otherwise. `event_time` is a time.
 pub fn suggested_columns(query: &Query, event_time: Option<&str>) -> SchemaRef {
     let mut uses = Uses::default();
-    let _: ControlFlow<()> = visit_expressions(query, |expression| {
+    let ended = visit_expressions(query, |expression| {
         uses.note(expression);
         ControlFlow::Continue(())
     });
+    unbroken(ended);
     if let Some(column) = event_time {
         uses.columns.insert(column.to_owned(), Some(DataType::Timestamp(TimeUnit::Millisecond, None)));
     }
