@@ -50,6 +50,12 @@ pub const TIME_DOCS: &[OptionDoc] = &[
         default: "30s",
         what: "after how long without rows a partition stops holding the others back",
     },
+    OptionDoc {
+        key: "late.data.strategy",
+        value: "drop",
+        default: "drop",
+        what: "what becomes of rows that come after their window has closed; they are counted",
+    },
     OptionDoc { key: "on.error", value: "fail | skip", default: "the job's", what: "what a bad record does" },
 ];
 
@@ -89,6 +95,12 @@ impl TimeOptions {
             return Err(Error::invalid(
                 "`watermark.strategy` = 'ascending' and `watermark.max_out_of_orderness` contradict each other",
             ));
+        }
+        let strategies =
+            [("drop", true), ("dead_letter", false), ("include_in_next", false), ("update_previous", false)];
+        if options.take_choice("late.data.strategy", &strategies)? == Some(false) {
+            return Err(Error::not_yet("a `late.data.strategy` other than 'drop'")
+                .with_hint("leave it out: late rows are counted and left out"));
         }
         let policies = [("fail", Some(false)), ("skip", Some(true)), ("dead_letter", None)];
         let skips_bad = match options.take_choice("on.error", &policies)? {

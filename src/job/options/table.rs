@@ -38,6 +38,7 @@ pub(super) const NOT_YET: &[(&str, &[&str])] = &[
     ("checkpoint.interval", &[]),
     ("checkpoint.location", &[]),
     ("table.wait.timeout", &[]),
+    ("timezone", &["utc"]),
 ];
 
 const fn doc(key: &'static str, value: &'static str, default: &'static str, what: &'static str) -> OptionDoc {
