@@ -37,13 +37,19 @@ impl SinkConnector for MemorySinkConnector {
 
     fn open(&self, _request: &WriteRequest) -> Result<Box<dyn Sink>> {
         self.stream.add_writer();
-        Ok(Box::new(MemorySink { stream: Arc::clone(&self.stream), written: Written::default() }))
+        Ok(Box::new(MemorySink {
+            stream: Arc::clone(&self.stream),
+            written: Written::default(),
+            complete: false,
+        }))
     }
 }
 
 struct MemorySink {
     stream: Arc<MemoryStream>,
     written: Written,
+    /// Whether the writer has come to its end, rather than failed or been stopped.
+    complete: bool,
 }
 
 impl Sink for MemorySink {
@@ -53,6 +59,7 @@ impl Sink for MemorySink {
     }
 
     fn advance(&mut self, watermark: Watermark) -> Result<()> {
+        self.complete |= watermark == Watermark::END;
         self.stream.advance(watermark);
         Ok(())
     }
@@ -72,7 +79,11 @@ impl Sink for MemorySink {
 
 impl Drop for MemorySink {
     fn drop(&mut self) {
-        self.stream.end_writer();
+        if self.complete {
+            self.stream.end_writer();
+        } else {
+            self.stream.abandon();
+        }
     }
 }
 

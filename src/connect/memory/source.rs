@@ -101,6 +101,11 @@ impl Source for MemorySource {
                 Ok(Polled::Chunk(Chunk { partition: 0, start, end, payload, watermark }))
             }
             Found::Nothing => Ok(Polled::Idle),
+            Found::Abandoned => Err(Error::unavailable(format!(
+                "the job that writes `{}` did not come to its end",
+                self.stream.name()
+            ))
+            .with_hint("its own error says why")),
             Found::End => {
                 self.ended = true;
                 Ok(Polled::PartitionEnd(0))

@@ -35,6 +35,8 @@ struct State {
     /// How many writers have yet to end; the stream ends with the last.
     writers: usize,
     ended: bool,
+    /// Whether a writer is gone before its end: what is there is not all there is.
+    abandoned: bool,
     /// Where each reader is, where rows are dropped once all have read them.
     readers: Option<Vec<Option<i64>>>,
 }
@@ -43,6 +45,7 @@ struct State {
 pub(super) enum Found {
     Rows(ChangeBatch, Option<Watermark>),
     Nothing,
+    Abandoned,
     End,
 }
 
@@ -84,6 +87,12 @@ impl MemoryStream {
         if state.writers == 0 {
             state.ended = true;
         }
+        self.changed.notify_all();
+    }
+
+    /// Says that a writer is gone before its end.
+    pub fn abandon(&self) {
+        self.state.lock().abandoned = true;
         self.changed.notify_all();
     }
 
@@ -178,7 +187,11 @@ impl MemoryStream {
             let reaches_end = start + count(batch) == state.end && skip + length == batch.num_rows();
             return Found::Rows(batch.slice(skip, length), state.watermark.filter(|_| reaches_end));
         }
-        if state.ended { Found::End } else { Found::Nothing }
+        match (state.ended, state.abandoned) {
+            (true, _) => Found::End,
+            (false, true) => Found::Abandoned,
+            (false, false) => Found::Nothing,
+        }
     }
 }
 

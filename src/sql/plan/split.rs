@@ -159,19 +159,20 @@ impl Splitter<'_> {
     ) -> Result<bool> {
         let plan = self.aggregate_plan(aggregate)?;
         let spec = Arc::new(Compiler::new(self.state).aggregate(&plan)?);
-        let windowed = plan.window.is_some();
+        let (windowed, distinct) = (plan.window.is_some(), plan.functions.is_empty());
         let emission = match place {
             Place::BelowEnd => Emission::Final,
             Place::Top => {
                 self.request.emit.unwrap_or(if windowed { Emission::Final } else { self.request.unwindowed })
             }
             Place::BelowInserts if windowed => Emission::Final,
+            // Each distinct row comes once and stays.
+            Place::BelowInserts if distinct => Emission::Changes,
             Place::BelowInserts => {
                 return Err(Error::not_yet("an aggregate over the changes of another aggregate")
                     .with_hint("give the inner one a WINDOW, or use `--mode batch`"));
             }
         };
-        let distinct = plan.functions.is_empty();
         let kind = match emission {
             Emission::Final if !distinct || windowed => OperatorKind::FinalAggregate(Arc::clone(&spec)),
             _ => OperatorKind::ChangingAggregate(Arc::clone(&spec)),
