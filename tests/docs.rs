@@ -132,12 +132,19 @@ fn refused(option: &OptionDoc) -> Vec<String> {
         read.is_err_and(|error| error.message().contains("not available yet"))
     };
     if !option.value.contains('|') {
-        return ["10s", "1MiB", "UTC"]
-            .iter()
-            .any(|value| refuses(value))
-            .then(|| format!("`{}`", option.key))
-            .into_iter()
-            .collect();
+        let sample = match option.value {
+            "duration" => "10s",
+            "size" => "1MiB",
+            "time zone" => "Europe/London",
+            _ => "1",
+        };
+        return match (refuses(sample), option.default) {
+            (false, _) => vec![],
+            (true, default) if !default.is_empty() && !refuses(default) => {
+                vec![format!("`{}` other than `{default}`", option.key)]
+            }
+            (true, _) => vec![format!("`{}`", option.key)],
+        };
     }
     let choices = option.value.split('|').map(str::trim).filter(|value| refuses(value));
     choices.map(|value| format!("`{}` = `{value}`", option.key)).collect()
