@@ -43,7 +43,13 @@ pub struct TextArguments {
     #[arg(required_unless_present = "execute")]
     pub file: Option<PathBuf>,
     /// Statements to use instead of a file.
-    #[arg(short = 'e', long = "execute", value_name = "SQL", conflicts_with = "file")]
+    #[arg(
+        short = 'e',
+        long = "execute",
+        value_name = "SQL",
+        conflicts_with = "file",
+        allow_hyphen_values = true
+    )]
     pub execute: Option<String>,
     /// Set a job option, over whatever the file says.
     #[arg(long = "set", value_name = "KEY=VALUE")]

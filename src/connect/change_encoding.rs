@@ -10,7 +10,15 @@ use crate::connect::{ChangelogForm, OptionDoc, Options};
 use crate::error::{Error, Result};
 use crate::flow::ChangeBatch;
 
-/// The option of sinks that can write a changelog.
+/// The option of sinks that append rows.
+pub const APPENDED_CHANGELOG_DOC: OptionDoc = OptionDoc {
+    key: "changelog",
+    value: "op | append",
+    default: "",
+    what: "how changes are written: `op` puts a column `_op` (insert or delete) before each row, `append` writes new rows only",
+};
+
+/// The option of sinks of keyed messages.
 pub const CHANGELOG_DOC: OptionDoc = OptionDoc {
     key: "changelog",
     value: "op | upsert",

@@ -37,6 +37,9 @@ pub struct Chunk {
     pub end: Position,
     /// The records.
     pub payload: Payload,
+    /// Where the records are from, if the partition is strung together from several files: the file, and the position
+    /// at which it begins.
+    pub origin: Option<(Arc<str>, Position)>,
     /// The watermark that an upstream job promises from these records on, where the source is one.
     pub watermark: Option<Watermark>,
 }

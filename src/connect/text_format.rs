@@ -16,8 +16,8 @@ pub const FORMAT_DOCS: &[OptionDoc] = &[
     OptionDoc {
         key: "format",
         value: "csv | json | parquet",
-        default: "csv",
-        what: "how records are written",
+        default: "by a file's name, else json",
+        what: "how records are written; parquet for files only",
     },
     OptionDoc {
         key: "header",

@@ -241,7 +241,7 @@ impl Driver {
             done.result.map_err(|error| error.within(format!("`{}` {}", scan.name, partition.id)))?;
         let mut report = self.report.lock();
         for rejected in &processed.rejected {
-            let place = format!("`{}` {} {}", scan.name, partition.id, rejected.place);
+            let place = format!("`{}` {}", scan.name, rejected.place);
             if scan.on_error == OnError::Fail {
                 return Err(Error::data(format!("{place}: {}", rejected.message)).with_hint(
                     "mend the record, or set `on.error` = 'skip' to count such records and leave them out",

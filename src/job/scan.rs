@@ -7,7 +7,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::TimestampMillisecondType;
 
 use super::carry::Carry;
-use super::system_columns::{Known, RowPlaces};
+use super::system_columns::{Known, RowPlaces, Whereabouts};
 use crate::connect::{Chunk, PartitionId, Payload, ReadRequest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::{ChangeBatch, Fragment, Tally};
@@ -54,7 +54,7 @@ pub(crate) struct Processed {
 /// A record that did not fit, with its place.
 #[derive(Debug, Clone)]
 pub(crate) struct BadRecord {
-    /// Its place: line and byte, or offset.
+    /// Its place: partition or file, line and byte, or offset.
     pub(crate) place: String,
     /// What is wrong.
     pub(crate) message: String,
@@ -118,21 +118,24 @@ impl Scan {
         let Ticket { turn, chunk, arrival_ms, partition_id, carry, .. } = ticket;
         let mut turn = TurnGuard { carry: &carry, turn, taken: false };
         let mut processed = Processed { seen: i64::MIN, ..Processed::default() };
-        let (start, partition) = (chunk.start, chunk.partition);
+        let (start, partition, origin) = (chunk.start, chunk.partition, chunk.origin.clone());
         let (mut rows, rejected) = self.decode(chunk, arrival_ms, &mut processed)?;
         let bad_times = self.read_times(&mut rows, arrival_ms)?;
         processed.seen = highest(&rows.times, &bad_times);
         let before = turn.take(&processed);
 
+        let at = Whereabouts {
+            start,
+            lines_before: before.lines,
+            partition: &partition_id,
+            origin: origin.as_ref(),
+        };
         processed.reject(rejected.into_iter().map(|rejected| {
-            let place = rows.places.describe_rejected(&rejected, start, before.lines);
+            let place = rows.places.describe_rejected(&rejected, &at);
             (place, rejected.message)
         }));
-        processed.reject(
-            bad_times
-                .iter()
-                .map(|bad| (rows.places.describe(bad.row, start, before.lines), bad.message.clone())),
-        );
+        processed
+            .reject(bad_times.iter().map(|bad| (rows.places.describe(bad.row, &at), bad.message.clone())));
         if self.on_error == OnError::Fail && !processed.rejected.is_empty() {
             return Ok(processed);
         }
@@ -155,9 +158,7 @@ impl Scan {
         let batch = self.with_system_columns(&rows, &known)?;
         let mut bad = vec![];
         self.run(batch, 0, &mut processed, &mut bad)?;
-        processed.reject(
-            bad.into_iter().map(|(row, message)| (rows.places.describe(row, start, before.lines), message)),
-        );
+        processed.reject(bad.into_iter().map(|(row, message)| (rows.places.describe(row, &at), message)));
         Ok(processed)
     }
 

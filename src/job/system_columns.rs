@@ -29,6 +29,30 @@ pub(super) struct Known<'a> {
     pub(super) start: Position,
 }
 
+/// Where a chunk was.
+pub(super) struct Whereabouts<'a> {
+    /// The place of its first record.
+    pub(super) start: Position,
+    /// How many lines of the partition came before.
+    pub(super) lines_before: u64,
+    /// The partition.
+    pub(super) partition: &'a PartitionId,
+    /// The file and where it begins, if the partition has several.
+    pub(super) origin: Option<&'a (Arc<str>, Position)>,
+}
+
+impl Whereabouts<'_> {
+    /// Says where the line with ordinal `line` of the chunk is, and the byte `byte` of the chunk.
+    fn line(&self, line: u64, byte: i64) -> String {
+        let byte = self.start.0.saturating_add(byte);
+        match self.origin {
+            // Lines are counted by partition, so that of a file among several is not known.
+            Some((file, begins)) => format!("{file} byte {}", byte.saturating_sub(begins.0)),
+            None => format!("{} line {} byte {byte}", self.partition, self.lines_before + line + 1),
+        }
+    }
+}
+
 /// Where each row of a chunk was.
 #[derive(Debug, Clone)]
 pub(super) enum RowPlaces {
@@ -89,20 +113,17 @@ impl RowPlaces {
     }
 
     /// Says where row `row` was.
-    pub(super) fn describe(&self, row: usize, start: Position, lines_before: u64) -> String {
+    pub(super) fn describe(&self, row: usize, at: &Whereabouts<'_>) -> String {
+        let rows = i64::try_from(row).unwrap_or(i64::MAX);
         match self {
             Self::Lines { bytes, starts } => match self.line_start(row, starts, bytes) {
-                Some((line, byte)) => {
-                    format!("line {} byte {}", lines_before + line + 1, start.0.saturating_add(byte))
-                }
-                None => format!("row {} after byte {}", row + 1, start.0),
+                Some((line, byte)) => at.line(line, byte),
+                None => format!("{} row {} after byte {}", at.partition, row + 1, at.start.0),
             },
             Self::Messages { messages, records } => {
-                format!("offset {}", messages.offsets[records[row] as usize])
+                format!("{} offset {}", at.partition, messages.offsets[records[row] as usize])
             }
-            Self::Rows => {
-                format!("row {}", start.0.saturating_add(i64::try_from(row).unwrap_or(i64::MAX)) + 1)
-            }
+            Self::Rows => format!("{} row {}", at.partition, at.start.0.saturating_add(rows) + 1),
         }
     }
 
@@ -114,18 +135,14 @@ impl RowPlaces {
     }
 
     /// Says where a rejected record was.
-    pub(super) fn describe_rejected(
-        &self,
-        rejected: &Rejected,
-        start: Position,
-        lines_before: u64,
-    ) -> String {
+    pub(super) fn describe_rejected(&self, rejected: &Rejected, at: &Whereabouts<'_>) -> String {
         match self {
-            Self::Messages { messages, .. } => format!("offset {}", messages.offsets[rejected.record]),
+            Self::Messages { messages, .. } => {
+                format!("{} offset {}", at.partition, messages.offsets[rejected.record])
+            }
             _ => {
                 let byte = rejected.at.unwrap_or(rejected.bytes.start);
-                let byte = start.0.saturating_add(i64::try_from(byte).unwrap_or(i64::MAX));
-                format!("line {} byte {byte}", lines_before + rejected.line + 1)
+                at.line(rejected.line, i64::try_from(byte).unwrap_or(i64::MAX))
             }
         }
     }

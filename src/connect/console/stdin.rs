@@ -163,7 +163,14 @@ impl Source for StdinSource {
                 let start = self.position;
                 self.position.0 += i64::try_from(bytes.len()).unwrap_or(i64::MAX);
                 let payload = Payload::Lines(bytes);
-                Ok(Polled::Chunk(Chunk { partition: 0, start, end: self.position, payload, watermark: None }))
+                Ok(Polled::Chunk(Chunk {
+                    partition: 0,
+                    start,
+                    end: self.position,
+                    payload,
+                    origin: None,
+                    watermark: None,
+                }))
             }
             Err(RecvTimeoutError::Timeout) => Ok(Polled::Idle),
             Err(RecvTimeoutError::Disconnected) => {

@@ -28,6 +28,8 @@ pub(super) struct LineFiles {
     partition: usize,
     file: usize,
     position: Position,
+    /// The position at which the file at hand begins.
+    file_start: Position,
     open: Option<(Box<dyn Read + Send>, LineCutter)>,
 }
 
@@ -54,6 +56,7 @@ impl LineFiles {
             partition: 0,
             file: 0,
             position: Position(0),
+            file_start: Position(0),
             open: None,
         }
     }
@@ -61,6 +64,7 @@ impl LineFiles {
     /// Opens the file at hand, behind its header and behind what was read before a seek.
     fn open_file(&mut self) -> Result<()> {
         let path = self.files[self.partition][self.file].clone();
+        self.file_start = self.position;
         let unreadable = |error| unreadable(&path, error);
         let mut reader = self.compression.open(&path).map_err(unreadable)?;
         let mut cutter = LineCutter::new(self.format.clone(), self.limits);
@@ -78,6 +82,12 @@ impl LineFiles {
         }
         self.open = Some((reader, cutter));
         Ok(())
+    }
+
+    /// Names the file at hand, where the partition has several.
+    fn origin(&self) -> Option<(Arc<str>, Position)> {
+        let files = &self.files[self.partition];
+        (files.len() > 1).then(|| (Arc::from(files[self.file].display().to_string()), self.file_start))
     }
 
     fn next_file(&mut self) -> Option<Polled> {
@@ -133,6 +143,7 @@ impl Source for LineFiles {
                             start,
                             end: self.position,
                             payload: Payload::Lines(bytes),
+                            origin: self.origin(),
                             watermark: None,
                         }));
                     }

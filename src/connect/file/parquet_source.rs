@@ -90,6 +90,7 @@ impl ParquetFiles {
                 start: position(start),
                 end: position(start + count),
                 payload: Payload::Deferred(Box::new(piece)),
+                origin: None,
                 watermark: None,
             }));
         }

@@ -14,8 +14,8 @@ use super::parquet_source::{ParquetFiles, metadata};
 use crate::connect::line_cutter::LineCutter;
 use crate::connect::text_format::{DecodeSettings, take_decode_settings, take_format};
 use crate::connect::{
-    CHANGELOG_DOC, ChangeEncoding, ChangelogForm, OptionDoc, Options, ReadRequest, Sink, SinkConnector,
-    Source, SourceConnector, TextFormat, WriteRequest,
+    APPENDED_CHANGELOG_DOC, ChangeEncoding, ChangelogForm, OptionDoc, Options, ReadRequest, Sink,
+    SinkConnector, Source, SourceConnector, TextFormat, WriteRequest,
 };
 use crate::error::{Error, Result};
 use crate::format::Decoder;
@@ -50,7 +50,7 @@ pub const FILE_DOCS: &[OptionDoc] = &[
         default: "false",
         what: "whether a sink keeps what the file holds",
     },
-    CHANGELOG_DOC,
+    APPENDED_CHANGELOG_DOC,
 ];
 
 /// Files that are read.

@@ -65,7 +65,10 @@ impl GeneratorConnector {
             partitions: options.take_or("partitions", defaults.partitions)?,
         };
         let fields = options.take_prefixed("fields.")?;
-        let rules = GeneratorRules::from_options(schema, fields.into_iter())?;
+        let rules = GeneratorRules::from_options(
+            schema,
+            fields.into_iter().map(|(key, value)| (format!("fields.{key}"), value)),
+        )?;
         Ok(Self { schema: Arc::clone(schema), rules, options: read })
     }
 }

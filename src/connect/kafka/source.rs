@@ -161,6 +161,7 @@ impl KafkaSource {
                             start,
                             end,
                             payload,
+                            origin: None,
                             watermark: None,
                         })));
                     }

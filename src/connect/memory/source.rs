@@ -98,7 +98,7 @@ impl Source for MemorySource {
                 self.position += i64::try_from(changes.num_rows()).unwrap_or(i64::MAX);
                 let payload = Payload::Rows(changes.rows().project(&self.columns)?);
                 let end = Position(self.position);
-                Ok(Polled::Chunk(Chunk { partition: 0, start, end, payload, watermark }))
+                Ok(Polled::Chunk(Chunk { partition: 0, start, end, payload, origin: None, watermark }))
             }
             Found::Nothing => Ok(Polled::Idle),
             Found::Abandoned => Err(Error::unavailable(format!(

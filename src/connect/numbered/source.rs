@@ -209,7 +209,7 @@ impl<R: NumberedRows> NumberedSource<R> {
         let end = position(self.rows.position(row(first + rows)))?;
         let batch = self.rows.make(&numbers)?;
         self.partitions[partition].next += rows;
-        Ok(Chunk { partition, start, end, payload: Payload::Rows(batch), watermark: None })
+        Ok(Chunk { partition, start, end, payload: Payload::Rows(batch), origin: None, watermark: None })
     }
 }
 

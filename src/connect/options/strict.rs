@@ -98,9 +98,16 @@ impl Options {
     /// # Errors
     /// Invalid, when it is missing or not a `T`.
     pub fn take<T: OptionValue>(&mut self, key: &str) -> Result<T> {
-        self.take_optional(key)?.ok_or_else(|| {
-            Error::invalid(format!("missing option `{key}`"))
-                .with_hint(format!("add `'{key}' = '…'` to WITH (…)"))
+        if let Some(value) = self.take_optional(key)? {
+            return Ok(value);
+        }
+        let missing = Error::invalid(format!("missing option `{key}`"));
+        let unknown = self.left.iter().filter(|entry| !self.documented(&entry.key));
+        Err(match unknown.into_iter().find(|entry| nearest(&entry.key, std::iter::once(key)).is_some()) {
+            Some(meant) => {
+                missing.with_hint(format!("did you mean `{key}` where it says `{}`?", meant.name()))
+            }
+            None => missing.with_hint(format!("add `'{key}' = '…'` to WITH (…)")),
         })
     }
 

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::sql::functions::EpochClock;
 use crate::sql::functions::{SessionProfile, session_state};
 use crate::sql::plan::{Compiler, OperatorKind, ScanPlan, StreamPlan, Target};
+use crate::sql::{WINDOW_END, WINDOW_START};
 
 /// Returns what a job does, as text for a person.
 pub fn explain(job: &PlannedJob) -> Result<String> {
@@ -44,6 +45,10 @@ pub fn explain(job: &PlannedJob) -> Result<String> {
             }
         }
     }
+    let mut text = readable(&text);
+    let mut line = |depth: usize, content: &str| {
+        writeln!(text, "{}{content}", "  ".repeat(depth)).unwrap_or_default();
+    };
     let emission = if job.changelog { "changes (old rows are withdrawn)" } else { "rows (never withdrawn)" };
     line(1, &format!("emits: {emission}"));
     line(1, &format!("sink: {}, {}", job.sink.describe(), job.sink.guarantee()));
@@ -52,6 +57,19 @@ pub fn explain(job: &PlannedJob) -> Result<String> {
         line(2, &format!("{key} = {value} ({origin})"));
     }
     Ok(text.trim_end().to_owned())
+}
+
+/// Writes window bounds as the query calls them, not as the planner does.
+fn readable(text: &str) -> String {
+    let mut readable = text.to_owned();
+    for (placeholder, name) in [(WINDOW_START, "window_start"), (WINDOW_END, "window_end")] {
+        while let Some(start) = readable.find(&format!("{placeholder}(")) {
+            let length = readable.get(start..).and_then(|rest| rest.find("\"))")).map(|at| at + 3);
+            let Some(length) = length else { break };
+            readable.replace_range(start..start + length, name);
+        }
+    }
+    readable
 }
 
 fn scan_lines(scan: &ScanPlan, plan: &StreamPlan, compiler: &Compiler<'_>) -> Result<Vec<String>> {

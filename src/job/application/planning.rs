@@ -134,6 +134,9 @@ impl<'a> Planning<'a> {
                 if known && !or_replace {
                     return Err(Error::invalid(format!("`{}` is declared already", name.value)));
                 }
+                for (uri, _) in &query.uris {
+                    self.catalog.declare_uri(uri, self.settings)?;
+                }
                 self.catalog.views.retain(|(other, _)| *other != name.value);
                 self.catalog.views.push((name.value.clone(), query.query.clone()));
                 Ok(())

@@ -102,23 +102,20 @@ fn is_job_annotation(key: &str) -> bool {
 fn of_statement(statement: Statement, span: Range<usize>, ordinal: usize) -> Option<Query> {
     match statement {
         Statement::Select(query) => {
-            let target = match &query.into {
-                Some(name) if query.into_options.is_empty() => Target::Named(name.value.clone()),
-                Some(name) => Target::Options(name.value.clone(), query.into_options.clone()),
-                None => Target::Stdout,
-            };
+            let mut query = query;
+            let target = into_target(&mut query).unwrap_or(Target::Stdout);
             let is_select = query.into.is_none();
             Some(Query { is_select, ..of_query(*query, format!("query-{}", ordinal + 1), span, target) })
         }
         Statement::CreateAs(create) => {
             let name = create.name.value.clone();
-            let target = match &create.query.into {
-                Some(into) if create.query.into_options.is_empty() => Target::Named(into.value.clone()),
-                Some(into) => Target::Options(into.value.clone(), create.query.into_options.clone()),
+            let mut query = create.query;
+            let target = match into_target(&mut query) {
+                Some(target) => target,
                 None if create.sink_options.is_empty() => Target::Created(name.clone()),
                 None => Target::Options(name.clone(), create.sink_options.clone()),
             };
-            let query = of_query(create.query, name.clone(), span, target);
+            let query = of_query(query, name.clone(), span, target);
             Some(Query { creates: Some(name), casts: false, ..query })
         }
         Statement::Insert { target, columns, source } => {
@@ -137,6 +134,20 @@ fn of_statement(statement: Statement, span: Range<usize>, ordinal: usize) -> Opt
         }
         _ => None,
     }
+}
+
+/// Returns where `INTO` sends the rows. Options after it that name the sink, `'sink.type' = …`, are the query's.
+fn into_target(query: &mut StreamQuery) -> Option<Target> {
+    let into = query.into.as_ref()?.value.clone();
+    let prefix = format!("{into}.");
+    if query.into_options.iter().any(|item| item.key.starts_with(&prefix)) {
+        query.options.append(&mut query.into_options);
+    }
+    Some(if query.into_options.is_empty() {
+        Target::Named(into)
+    } else {
+        Target::Options(into, query.into_options.clone())
+    })
 }
 
 fn of_query(query: StreamQuery, name: String, span: Range<usize>, target: Target) -> Query {

@@ -283,7 +283,7 @@ impl Splitter<'_> {
                 "{what} needs an input that ends, and stream `{}` does not",
                 table.relation.name
             ))
-            .with_hint("bound the source (`'scan.end' = 'latest'`, a file without `watch`), or order rows inside a window")),
+            .with_hint("bound the source: `'scan.end' = 'latest'` of a topic, `'rows'` of a generator, `'events'` of nexmark")),
             _ => Ok(()),
         }
     }
