@@ -24,6 +24,7 @@
 //! ```
 
 pub mod aggregate;
+pub mod bench;
 pub mod bounded;
 pub mod cli;
 pub mod config;

@@ -1,0 +1,98 @@
+//! [`Batch`]: a query as one run of DataFusion's over the whole input.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::datasource::MemTable;
+use datafusion::prelude::{
+    CsvReadOptions, JsonReadOptions, ParquetReadOptions, SessionConfig, SessionContext,
+};
+use futures::StreamExt;
+use tokio::runtime::Runtime;
+
+use super::data::{Input, InputFormat, bid_schema};
+use super::digest::Digest;
+use super::queries::BenchQuery;
+use crate::error::{Error, Result};
+
+/// DataFusion with an input to read; its settings are its own but for the number of partitions.
+pub(super) struct Batch {
+    runtime: Runtime,
+    context: SessionContext,
+}
+
+impl Batch {
+    /// Makes DataFusion ready to read `input` on `parallelism` cores.
+    pub(super) fn new(input: &Input, parallelism: NonZeroUsize) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(parallelism.get()).build();
+        let runtime = runtime.map_err(|error| Error::exhausted("cannot start threads").with_cause(error))?;
+        let config = SessionConfig::new().with_target_partitions(parallelism.get());
+        let rows = config.batch_size();
+        let context = SessionContext::new_with_config(config);
+        match input {
+            Input::File(format, path) => {
+                let path = path.to_str().ok_or_else(|| {
+                    Error::invalid(format!("`{}` is not UTF-8", path.display()))
+                        .with_hint("name another directory: --data DIRECTORY")
+                })?;
+                runtime.block_on(register(&context, *format, path))?;
+            }
+            Input::Memory(batches) => {
+                let table = MemTable::try_new(bid_schema(), dealt(batches, rows, parallelism))?;
+                context.register_table("bid", Arc::new(table))?;
+            }
+        }
+        Ok(Self { runtime, context })
+    }
+
+    /// Returns the columns of a query's answer.
+    pub(super) fn schema(&self, query: &BenchQuery) -> Result<SchemaRef> {
+        let frame = self.runtime.block_on(self.context.sql(query.datafusion))?;
+        let schema: &Schema = frame.schema().as_arrow();
+        Ok(Arc::new(schema.clone()))
+    }
+
+    /// Plans and runs a query, and counts its rows; with a schema to compare them in they are digested too.
+    pub(super) fn run(&self, query: &BenchQuery, compared_as: Option<&SchemaRef>) -> Result<Digest> {
+        self.runtime.block_on(async {
+            let mut stream = self.context.sql(query.datafusion).await?.execute_stream().await?;
+            let mut answer = Digest::default();
+            while let Some(rows) = stream.next().await {
+                let rows = rows?;
+                match compared_as {
+                    Some(schema) => answer.add(&rows, None, schema)?,
+                    None => answer.rows += i64::try_from(rows.num_rows()).unwrap_or(i64::MAX),
+                }
+            }
+            Ok(answer)
+        })
+    }
+}
+
+async fn register(context: &SessionContext, format: InputFormat, path: &str) -> Result<()> {
+    let schema = bid_schema();
+    match format {
+        InputFormat::Json => {
+            context.register_json("bid", path, JsonReadOptions::default().schema(&schema)).await?;
+        }
+        InputFormat::Csv => context.register_csv("bid", path, CsvReadOptions::new().schema(&schema)).await?,
+        InputFormat::Parquet => context.register_parquet("bid", path, ParquetReadOptions::default()).await?,
+        InputFormat::Memory => return Err(Error::internal("rows in memory are no file")),
+    }
+    Ok(())
+}
+
+/// Slices batches to at most `rows` rows, the size that DataFusion likes, and shares them out without copying.
+fn dealt(batches: &[RecordBatch], rows: usize, partitions: NonZeroUsize) -> Vec<Vec<RecordBatch>> {
+    let mut dealt = vec![vec![]; partitions.get()];
+    let slices = batches.iter().flat_map(|batch| {
+        let starts = (0..batch.num_rows()).step_by(rows.max(1));
+        starts.map(move |start| batch.slice(start, rows.min(batch.num_rows() - start)))
+    });
+    for (place, slice) in slices.enumerate() {
+        dealt[place % partitions].push(slice);
+    }
+    dealt
+}
