@@ -203,7 +203,13 @@ impl Groups {
                 Ok(vec![])
             }
             Self::Keyed(values) if values.is_empty() => Ok(vec![]),
-            Self::Keyed(values) => Ok(values.emit(EmitTo::All)?),
+            Self::Keyed(values) => {
+                let rows = values.len();
+                let keys = values.emit(EmitTo::All)?;
+                // Keys of several columns are still in the hash table after they were emitted.
+                values.clear_shrink(rows);
+                Ok(keys)
+            }
         }
     }
 
