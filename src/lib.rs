@@ -33,6 +33,7 @@ pub mod error;
 pub mod flow;
 pub mod format;
 pub mod job;
+pub mod session;
 pub mod sql;
 pub mod time;
 

@@ -106,6 +106,18 @@ impl KeyedStates {
         for &group in &touched {
             self.touched_as[group as usize] = u32::MAX;
         }
+        // Accumulators take it that a merge covers every group up to its total: known groups come first, then new ones
+        // in the order in which the batches bring them.
+        let is_known = |local: &usize| self.places[touched[*local] as usize] != NOWHERE;
+        let (known, new): (Vec<usize>, Vec<usize>) = (0..touched.len()).partition(is_known);
+        let order: Vec<usize> = known.iter().chain(&new).copied().collect();
+        let mut renamed = vec![0; order.len()];
+        for (place, &local) in order.iter().enumerate() {
+            renamed[local] = place;
+        }
+        locals.iter_mut().flatten().for_each(|local| *local = renamed[*local]);
+        let touched = order.iter().map(|&local| touched[local]).collect();
+        let first_seen: Vec<(usize, usize)> = order.iter().map(|&local| first_seen[local]).collect();
         let keys = gather(epoch, &key_columns, &first_seen)?;
         self.apply(epoch, &locals, touched, keys)
     }
@@ -124,9 +136,11 @@ impl KeyedStates {
         let prior = self.states_at(&prior_places)?;
 
         let mut sums = self.spec.accumulators()?;
-        self.merge_into(&mut sums, &prior, &had, total)?;
+        let mut covered = had.len();
+        self.merge_into(&mut sums, &prior, &had, covered)?;
         for (batch, local) in epoch.iter().zip(locals) {
-            self.merge_into(&mut sums, &batch.columns()[self.spec.first_state()..], local, total)?;
+            covered = local.iter().map(|&local| local + 1).fold(covered, usize::max);
+            self.merge_into(&mut sums, &batch.columns()[self.spec.first_state()..], local, covered)?;
         }
         let mut states = vec![];
         for sum in &mut sums {
@@ -156,6 +170,10 @@ impl KeyedStates {
 
     /// Returns the values of the functions for states, one group a row.
     fn values(&self, states: &[ArrayRef], rows: usize) -> Result<Vec<ArrayRef>> {
+        if rows == 0 {
+            // Not every accumulator can say nothing.
+            return Ok(self.spec.empty_values());
+        }
         let mut sums = self.spec.accumulators()?;
         let each: Vec<usize> = (0..rows).collect();
         self.merge_into(&mut sums, states, &each, rows)?;

@@ -114,15 +114,18 @@ impl AggregateSpec {
 
     /// Returns the one row that an aggregation without keys gives for an empty input.
     pub(super) fn result_of_nothing(&self) -> Result<RecordBatch> {
-        let nothing = RecordBatch::new_empty(self.state_schema()?);
-        let mut column = self.first_state();
-        let mut values = vec![];
-        for (mut accumulator, width) in self.accumulators()?.into_iter().zip(self.state_widths()?) {
-            accumulator.merge_batch(&nothing.columns()[column..column + width], &[], 1)?;
-            values.push(accumulator.evaluate(EmitTo::All)?);
-            column += width;
-        }
+        // Accumulators of groups only know groups that have had a row.
+        let nothing = |function: &Arc<AggregateFunctionExpr>| -> Result<ArrayRef> {
+            Ok(function.create_accumulator()?.evaluate()?.to_array()?)
+        };
+        let values = self.functions.iter().map(nothing).collect::<Result<_>>()?;
         self.result(None, &[], values, 1)
+    }
+
+    /// Returns the values of the functions for no group at all.
+    pub(super) fn empty_values(&self) -> Vec<ArrayRef> {
+        let values = self.output.fields().iter().skip(self.layout.len());
+        values.map(|field| arrow::array::new_empty_array(field.data_type())).collect()
     }
 
     /// Puts a result together; `window_start` is the window that all groups belong to.

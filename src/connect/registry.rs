@@ -38,7 +38,7 @@ pub const CONNECTORS: &[ConnectorDoc] = &[
 ];
 
 /// A source as its options declare it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct DeclaredSource {
     /// The connector.
     pub connector: Arc<dyn SourceConnector>,

@@ -131,6 +131,11 @@ pub trait Source: Send {
     /// Waits at most `wait` for the next chunk of any partition.
     fn poll(&mut self, wait: Duration) -> Result<Polled>;
 
+    /// Returns whether partitions are read one after the other: one that has not begun is not idle, it waits.
+    fn reads_in_turn(&self) -> bool {
+        false
+    }
+
     /// Says how many records or bytes are known to be still unread, if the source can tell: `(read, total)` bytes.
     fn progress(&self) -> Option<(u64, u64)> {
         None

@@ -110,7 +110,9 @@ impl BatchJob {
 fn run(mut spec: BatchSpec, stop: &StopFlag, report: &Arc<Mutex<JobReport>>) -> Result<Ending> {
     let clock = EpochClock::default();
     clock.set_millis(spec.clock.now_millis());
-    let state = with_clock(&spec.state, &clock);
+    let mut state = with_clock(&spec.state, &clock);
+    let options = Arc::clone(state.config_options());
+    state.execution_props_mut().mark_start_execution(options);
     let shared = Arc::new(Shared {
         state: state.clone(),
         parallelism: spec.parallelism.max(1),

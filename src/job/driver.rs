@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::carry::Carried;
 use super::messages::{Done, Permits, SourceClock, StopFlag, ToDriver, ToSink};
+use super::progress::Progress;
 use super::reader::idle_watermark;
 use super::report::{JobReport, RejectedRecord};
 use super::scan::{Processed, watermark_after};
@@ -67,6 +68,7 @@ pub(super) struct Driver {
     pub(super) input: Receiver<ToDriver>,
     pub(super) sink: Sender<ToSink>,
     pub(super) report: Arc<Mutex<JobReport>>,
+    pub(super) progress: Arc<Progress>,
     pub(super) epoch: u64,
     pub(super) watermark: Watermark,
 }
@@ -94,12 +96,15 @@ impl Driver {
 
     fn run_epochs(&mut self) -> Result<Ending> {
         loop {
+            let now = self.clock.monotonic_micros();
             let failed = self.take_in();
             let ready = self.ready();
             let ended = self.scans.iter().all(|scan| scan.ended);
             let worth_it = !ready.is_empty() || ended || self.time_moves();
             if worth_it {
                 self.run_epoch(ready)?;
+            } else if self.scans.iter().all(DrivenScan::is_quiet) {
+                self.progress.rested(self.records(), now);
             }
             if let Some(error) = failed {
                 return Err(error);
@@ -118,6 +123,8 @@ impl Driver {
         let first = match self.input.recv_timeout(TICK) {
             Ok(message) => message,
             Err(RecvTimeoutError::Timeout) => return None,
+            // Readers and workers leave when the job is stopped.
+            Err(RecvTimeoutError::Disconnected) if self.stop.is_raised() => return None,
             Err(RecvTimeoutError::Disconnected) => {
                 return Some(Error::internal("the job's workers are gone"));
             }
@@ -227,6 +234,7 @@ impl Driver {
         }
         self.check_memory()?;
         self.report.lock().epochs = self.epoch;
+        self.progress.ran(self.records());
         if self.sink.send(ToSink::Epoch(to_sink, watermark)).is_err() {
             return Err(Error::internal("the sink is gone"));
         }
@@ -267,6 +275,13 @@ impl Driver {
         };
         add_to_report(&mut report, done.scan, &processed, passes);
         Ok(processed.output)
+    }
+
+    /// Returns for each scan the records taken in so far.
+    fn records(&self) -> Vec<u64> {
+        let records =
+            |scan: &DrivenScan| scan.partitions.iter().map(|partition| partition.carried.records).sum();
+        self.scans.iter().map(records).collect()
     }
 
     fn check_memory(&self) -> Result<()> {
@@ -332,6 +347,12 @@ pub(super) fn add_to_report(report: &mut JobReport, scan: usize, processed: &Pro
 }
 
 impl DrivenScan {
+    /// Returns whether the reader has found that there is nothing to read now.
+    fn is_quiet(&self) -> bool {
+        let has_rows = self.partitions.iter().any(|partition| partition.carried.records > 0);
+        self.ended || !has_rows || self.clock.quiet_since().is_some()
+    }
+
     fn waiting_chunks(&self) -> u64 {
         self.partitions.iter().map(|partition| partition.waiting.len() as u64).sum()
     }

@@ -14,6 +14,7 @@ mod carry;
 mod driver;
 mod messages;
 mod options;
+mod progress;
 mod reader;
 mod report;
 mod running;

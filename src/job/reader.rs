@@ -34,6 +34,8 @@ pub(super) struct Reader {
 struct PartitionState {
     carry: Arc<Carry>,
     chunks: u64,
+    /// Whether it ever had rows, before a restart too.
+    begun: bool,
     /// When it last had rows, on the reader's own time, which stands still while the reader is held back.
     last_rows: i64,
     idle: bool,
@@ -51,7 +53,7 @@ impl Reader {
     fn read(&mut self) -> Result<()> {
         let mut partitions: Vec<PartitionState> = vec![];
         let mut held_back = 0;
-        self.meet_partitions(&mut partitions, 0);
+        self.meet_partitions(&mut partitions, self.clock.monotonic_micros());
         loop {
             let before = self.clock.monotonic_micros();
             if self.stop.is_raised() {
@@ -99,7 +101,8 @@ impl Reader {
             let mut carried = carried.unwrap_or_default();
             carried.floor.advance_to(self.source_clock.watermark());
             let carry = Arc::new(Carry::resuming(carried));
-            known.push(PartitionState { carry, chunks: 0, last_rows: own_time, idle: false });
+            let begun = carried.records > 0;
+            known.push(PartitionState { carry, chunks: 0, begun, last_rows: own_time, idle: false });
         }
         let partitions = all.to_vec();
         drop(self.driver.send(ToDriver::Partitions { scan: self.scan, partitions }));
@@ -120,6 +123,7 @@ impl Reader {
             partition.carry.lift(floor);
         }
         partition.last_rows = own_time;
+        partition.begun = true;
         let turn = partition.chunks;
         partition.chunks += 1;
         let ticket = Ticket {
@@ -135,9 +139,7 @@ impl Reader {
 
     /// Tells the driver since when nothing has come at all, so that time can go on by the clock.
     fn note_quiet(&self, partitions: &[PartitionState]) {
-        if self.source_clock.quiet_since().is_none()
-            && partitions.iter().any(|partition| partition.chunks > 0)
-        {
+        if self.source_clock.quiet_since().is_none() && partitions.iter().any(|partition| partition.begun) {
             self.source_clock.set_quiet(self.clock.monotonic_micros());
         }
     }
@@ -145,7 +147,8 @@ impl Reader {
     fn find_idle(&self, partitions: &mut [PartitionState], own_time: i64) {
         for (ordinal, partition) in partitions.iter_mut().enumerate() {
             let quiet_ms = (own_time - partition.last_rows) / 1_000;
-            if !partition.idle && quiet_ms >= self.idle_timeout_ms {
+            let waits = !partition.begun && self.source.reads_in_turn();
+            if !partition.idle && !waits && quiet_ms >= self.idle_timeout_ms {
                 partition.idle = true;
                 self.source_clock.set_idle(ordinal);
             }

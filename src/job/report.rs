@@ -91,6 +91,8 @@ pub struct JobReport {
     pub expanded: i64,
     /// Rows that went past the first stage: into an operator other than an aggregate, or to the sink.
     pub passed: u64,
+    /// Rows of operators' state that the job went on from.
+    pub restored_rows: u64,
     /// Epochs run.
     pub epochs: u64,
     /// The watermark at the end.

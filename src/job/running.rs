@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use datafusion::execution::SessionState;
@@ -11,6 +12,7 @@ use parking_lot::Mutex;
 use super::carry::Carried;
 use super::driver::{DrivenScan, Driver, Ending};
 use super::messages::{Done, Permits, SourceClock, StopFlag, ToDriver, ToSink};
+use super::progress::Progress;
 use super::reader::Reader;
 use super::report::{JobReport, OperatorReport, SinkReport, SourceReport};
 use super::scan::{Scan, Ticket};
@@ -57,6 +59,8 @@ pub struct Job {
     others: Vec<JoinHandle<()>>,
     sink: JoinHandle<Result<Written>>,
     stopwatch: Stopwatch,
+    progress: Arc<Progress>,
+    clock: Arc<dyn Clock>,
 }
 
 /// What is left of a job.
@@ -123,7 +127,18 @@ impl Job {
         }
         drop((ticket_sender, to_driver));
         let sink = spec.sink;
-        let sink = spawn("sink", move || run_sink(sink, &sink_input))?;
+        let (progress, clock) = (Arc::clone(&driver.progress), Arc::clone(&spec.clock));
+        let (written, failed) = (Arc::clone(&progress), stop.clone());
+        let sink = spawn("sink", move || {
+            let ended = catch_unwind(AssertUnwindSafe(|| run_sink(sink, &sink_input, &written)));
+            let ended = ended.unwrap_or_else(|cause| Err(panicked("the sink", cause.as_ref())));
+            if ended.is_err() {
+                // The driver would only learn of it at its next epoch, for which there may never be a row.
+                failed.raise();
+            }
+            written.end();
+            ended
+        })?;
         let record = spec.record;
         let driver = spawn("driver", move || {
             let ending = catch_unwind(AssertUnwindSafe(|| driver.run()));
@@ -133,7 +148,7 @@ impl Job {
             driver.finish_report();
             (ending, snapshot)
         })?;
-        Ok(Self { stop, report, driver, others, sink, stopwatch })
+        Ok(Self { stop, report, driver, others, sink, stopwatch, progress, clock })
     }
 
     /// Asks the job to stop at the end of the running epoch.
@@ -152,6 +167,49 @@ impl Job {
         let mut report = self.report.lock().clone();
         report.seconds = self.stopwatch.seconds();
         report
+    }
+
+    /// Waits until the sink has all that follows from the first `records` records of each source, in the order of
+    /// the plan's scans, or the job has ended; records before a restart count.
+    ///
+    /// # Errors
+    /// Unavailable, if that takes longer than `limit`.
+    pub fn wait_until_processed(&self, records: &[u64], limit: Duration) -> Result<()> {
+        self.progress.wait_for_records(records, limit).map_err(|taken| {
+            let name = self.report.lock().name.clone();
+            Error::unavailable(format!(
+                "job `{name}` has processed {taken:?} of {records:?} records after {limit:?}"
+            ))
+        })
+    }
+
+    /// Waits until the job has nothing left to do at what its clock shows now, or has ended.
+    ///
+    /// # Errors
+    /// Unavailable, if that takes longer than `limit`.
+    pub fn wait_until_at_rest(&self, limit: Duration) -> Result<()> {
+        self.progress.wait_for_rest(self.clock.monotonic_micros(), limit).map_err(|_| {
+            let name = self.report.lock().name.clone();
+            Error::unavailable(format!("job `{name}` is still busy after {limit:?}"))
+        })
+    }
+
+    /// Waits until the job has ended and the sink has all of it.
+    ///
+    /// # Errors
+    /// Unavailable, if that takes longer than `limit`.
+    pub fn wait_until_ended(&self, limit: Duration) -> Result<()> {
+        self.progress.wait_for_end(limit).map_err(|taken| {
+            let name = self.report.lock().name.clone();
+            Error::unavailable(format!(
+                "job `{name}` has not ended after {limit:?}, with {taken:?} records processed"
+            ))
+        })
+    }
+
+    /// Returns whether the sink has all that the job will ever give; [`wait`](Self::wait) returns soon.
+    pub fn is_ending(&self) -> bool {
+        self.progress.is_over()
     }
 
     /// Returns whether the job has ended.
@@ -252,7 +310,10 @@ fn driver(
     let mut operators = operators.collect::<Result<Vec<_>>>()?;
     if let Some(snapshot) = resuming {
         for (operator, deltas) in operators.iter_mut().zip(&snapshot.operators) {
-            deltas.iter().try_for_each(|delta| operator.restore(delta))?;
+            for delta in deltas {
+                operator.restore(delta)?;
+                report.lock().restored_rows += delta.rows.num_rows() as u64;
+            }
         }
     }
     let scans = spec.plan.scans.iter().enumerate().map(|(ordinal, scan)| DrivenScan {
@@ -285,6 +346,7 @@ fn driver(
         input,
         sink,
         report: Arc::clone(report),
+        progress: Arc::default(),
         epoch: resuming.map_or(0, |snapshot| snapshot.epoch),
         watermark: resuming.map_or(Watermark::NONE, |snapshot| snapshot.watermark),
     })
@@ -382,7 +444,7 @@ fn work(mut scans: Vec<Scan>, tickets: &Receiver<Ticket>, driver: &Sender<ToDriv
 }
 
 /// The sink thread: writes epochs until the job ends.
-fn run_sink(mut sink: Box<dyn Sink>, input: &Receiver<ToSink>) -> Result<Written> {
+fn run_sink(mut sink: Box<dyn Sink>, input: &Receiver<ToSink>, progress: &Progress) -> Result<Written> {
     while let Ok(message) = input.recv() {
         match message {
             ToSink::Epoch(changes, watermark) => {
@@ -393,6 +455,7 @@ fn run_sink(mut sink: Box<dyn Sink>, input: &Receiver<ToSink>) -> Result<Written
                 if !changes.is_empty() && input.is_empty() {
                     sink.flush()?;
                 }
+                progress.wrote();
             }
             ToSink::Finish => {
                 sink.finish()?;

@@ -27,6 +27,11 @@ pub(super) struct PartitionSnapshot {
 }
 
 impl Snapshot {
+    /// Returns the rows of operators' state.
+    pub fn state_rows(&self) -> u64 {
+        self.operators.iter().flatten().map(|delta| delta.rows.num_rows() as u64).sum()
+    }
+
     /// Returns the state after `later`, which was taken of a job that went on from `self`.
     #[must_use]
     pub fn follow(mut self, later: Self) -> Self {

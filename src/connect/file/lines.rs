@@ -113,6 +113,10 @@ impl LineFiles {
 }
 
 impl Source for LineFiles {
+    fn reads_in_turn(&self) -> bool {
+        true
+    }
+
     fn partitions(&self) -> &[PartitionId] {
         &self.partitions
     }

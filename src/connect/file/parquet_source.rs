@@ -99,6 +99,10 @@ impl ParquetFiles {
 }
 
 impl Source for ParquetFiles {
+    fn reads_in_turn(&self) -> bool {
+        true
+    }
+
     fn partitions(&self) -> &[PartitionId] {
         &self.partitions
     }

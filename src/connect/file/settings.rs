@@ -204,7 +204,8 @@ impl FileSinkConnector {
         let path: String = options.take("path")?;
         let format = take_format(options, format_by_name(&path))?;
         let mut path = PathBuf::from(path);
-        if path.extension().is_none() {
+        // A device or pipe has no extension either.
+        if path.extension().is_none() && (path.is_dir() || !path.exists()) {
             let ending = format.as_ref().map_or("parquet", TextFormat::name);
             path.push(format!("part-0.{ending}"));
         }

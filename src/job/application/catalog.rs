@@ -20,8 +20,10 @@ use crate::sql::{Declare, OptionItem, RelationKind};
 use crate::time::WatermarkStrategy;
 
 /// What an application has declared so far.
-#[derive(Default)]
-pub(super) struct Catalog {
+#[derive(Default, Clone)]
+pub struct Catalog {
+    /// Whether results that nobody writes out stay in memory, for whoever asks later.
+    pub(super) keeps_results: bool,
     streams: BTreeMap<String, DeclaredStream>,
     /// Names for queries, each after those that it reads.
     pub(super) views: Vec<(String, Query)>,
@@ -30,6 +32,7 @@ pub(super) struct Catalog {
 }
 
 /// A declared stream.
+#[derive(Clone)]
 pub(super) struct DeclaredStream {
     /// The statement's columns, if it has them.
     pub(super) columns: Option<SchemaRef>,
@@ -43,9 +46,26 @@ pub(super) struct DeclaredStream {
     pub(super) memory: Option<Arc<MemoryStream>>,
     watermark: Option<(String, i64)>,
     relation: Option<Arc<Relation>>,
+    /// Whether it withdraws rows, which no query can read yet.
+    changelog: bool,
 }
 
 impl Catalog {
+    /// Creates the catalog of a session: results that go to nobody else stay in memory.
+    pub fn keeping_results() -> Self {
+        Self { keeps_results: true, ..Self::default() }
+    }
+
+    /// Returns the stream in memory of that name.
+    pub fn memory(&self, name: &str) -> Option<&Arc<MemoryStream>> {
+        self.streams.get(name)?.memory.as_ref()
+    }
+
+    /// Returns all streams in memory.
+    pub fn memory_streams(&self) -> impl Iterator<Item = &Arc<MemoryStream>> {
+        self.streams.values().filter_map(|stream| stream.memory.as_ref())
+    }
+
     /// Returns a declared stream.
     pub(super) fn get(&self, name: &str) -> Option<&DeclaredStream> {
         self.streams.get(name)
@@ -144,6 +164,7 @@ impl Catalog {
         stream: &Arc<MemoryStream>,
         visible: SchemaRef,
         bounded: bool,
+        changelog: bool,
     ) {
         let source = MemorySourceConnector::new(Arc::clone(stream), bounded);
         let relation = Relation {
@@ -162,8 +183,11 @@ impl Catalog {
             memory: None,
             watermark: None,
             relation: None,
+            changelog: false,
         });
         known.relation = Some(Arc::new(relation));
+        known.memory = self.keeps_results.then(|| Arc::clone(stream));
+        known.changelog = changelog;
     }
 
     fn outside(
@@ -199,6 +223,7 @@ impl Catalog {
             memory: None,
             watermark: None,
             relation: None,
+            changelog: false,
         })
     }
 
@@ -213,6 +238,9 @@ impl Catalog {
         let Some(declared) = self.streams.get_mut(name) else {
             return Err(Error::internal(format!("`{name}` was not declared")));
         };
+        if declared.changelog {
+            return Err(changes_unread(name));
+        }
         if let Some(relation) = &declared.relation {
             return Ok(Arc::clone(relation));
         }
@@ -249,6 +277,12 @@ impl Catalog {
     }
 }
 
+/// Returns the error for reading a result that withdraws rows.
+pub(super) fn changes_unread(name: &str) -> Error {
+    Error::not_yet(format!("reading the changes of `{name}`"))
+        .with_hint("give its aggregate a WINDOW, or EMIT FINAL over an input that ends")
+}
+
 fn in_memory_stream(name: &str, columns: Option<SchemaRef>, entries: Vec<Entry>) -> Result<DeclaredStream> {
     let Some(columns) = columns else {
         return Err(Error::invalid(format!("`{name}` in memory needs columns"))
@@ -269,6 +303,7 @@ fn in_memory_stream(name: &str, columns: Option<SchemaRef>, entries: Vec<Entry>)
         memory: Some(stream),
         watermark: None,
         relation: None,
+        changelog: false,
     })
 }
 

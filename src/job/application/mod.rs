@@ -10,6 +10,7 @@ mod run;
 mod settings;
 mod statements;
 
+pub use catalog::Catalog;
 pub use explain::explain;
 pub use planning::{PlannedApplication, PlannedJob, Work};
 pub use run::{ApplicationOutcome, RunningApplication};

@@ -48,6 +48,10 @@ pub struct PlannedJob {
     pub changelog: bool,
     /// The job's settings.
     pub options: JobOptions,
+    /// The stream in memory that holds the result, in a session.
+    pub result: Option<Arc<MemoryStream>>,
+    /// Whether no stream is read.
+    pub reads_nothing: bool,
     /// Whether `EXPLAIN` asked for it: it is shown, not run.
     pub explain_only: bool,
 }
@@ -62,13 +66,21 @@ pub struct PlannedApplication {
     pub answers: Vec<String>,
     /// The streams in memory that nobody writes.
     pub(super) unwritten: Vec<Arc<MemoryStream>>,
-    pub(super) planner: Planner,
+    /// What planned them, with the registry of functions that they need.
+    pub planner: Planner,
+    /// What is declared now, for the statements that a session gets later.
+    pub catalog: Catalog,
 }
 
 impl PlannedApplication {
     /// Plans the statements of `text`; fails with all errors that there are.
     pub fn plan(text: &str, settings: &Settings) -> Result<Self, Vec<Error>> {
-        let planned = on_large_stack(|| Planning::new(text, settings).run());
+        Self::plan_after(text, settings, Catalog::default())
+    }
+
+    /// Plans statements that may use what `catalog` has declared before.
+    pub fn plan_after(text: &str, settings: &Settings, catalog: Catalog) -> Result<Self, Vec<Error>> {
+        let planned = on_large_stack(|| Planning::new(text, settings, catalog).run());
         planned.unwrap_or_else(|error| Err(vec![error]))
     }
 }
@@ -87,12 +99,12 @@ struct Planning<'a> {
 }
 
 impl<'a> Planning<'a> {
-    fn new(text: &'a str, settings: &'a Settings) -> Self {
+    fn new(text: &'a str, settings: &'a Settings, catalog: Catalog) -> Self {
         Self {
             text,
             settings,
             planner: Planner::new(settings.parallelism),
-            catalog: Catalog::default(),
+            catalog,
             jobs: vec![],
             answers: vec![],
             notices: vec![],
@@ -198,7 +210,7 @@ impl<'a> Planning<'a> {
         let shape = Shape {
             target: destination.columns.clone(),
             columns: query.insert_columns.clone(),
-            carry_time: destination.connector.wants_event_time(),
+            carry_time: destination.connector.wants_event_time() || destination.between.is_some(),
             grace_ms: query.grace_ms.unwrap_or_else(|| {
                 i64::try_from(job_options.allowed_lateness.as_millis()).unwrap_or(i64::MAX)
             }),
@@ -233,7 +245,8 @@ impl<'a> Planning<'a> {
     }
 
     fn inputs(&mut self, query: &Query) -> Result<Inputs> {
-        let mut inputs = Inputs { views: self.catalog.views.clone(), ..Inputs::default() };
+        let mut inputs =
+            Inputs { views: self.catalog.views.clone(), names: self.catalog.names(), ..Inputs::default() };
         let mut wanted: Vec<String> = query.reads.iter().cloned().collect();
         for (_, view) in &self.catalog.views {
             wanted.extend(crate::sql::plan::relation_names(view));
@@ -325,11 +338,13 @@ impl<'a> Planning<'a> {
         };
         match (&query.target, name) {
             (Target::Stdout, _) | (_, None) => Ok(stdout()),
-            (Target::Created(_), Some(name)) if read_by_others > 0 => Ok(Destination {
-                between: Some(name),
-                // Opened once the schema is known.
-                ..stdout()
-            }),
+            (Target::Created(_), Some(name)) if read_by_others > 0 || self.catalog.keeps_results => {
+                Ok(Destination {
+                    between: Some(name),
+                    // Opened once the schema is known.
+                    ..stdout()
+                })
+            }
             (Target::Created(_), Some(name)) => {
                 self.notices.push(format!(
                     "`{name}` has no sink and nobody reads it: its rows go to standard output"
@@ -363,14 +378,15 @@ impl<'a> Planning<'a> {
                 Work::Stream(plan) => plan.scans.iter().all(|scan| scan.relation.source.is_bounded()),
                 Work::Batch(_) => true,
             };
-            if changelog {
-                return Err(Error::not_yet(format!("reading the changes of `{name}`"))
-                    .with_hint("give its aggregate a WINDOW, or EMIT FINAL over an input that ends"));
+            let keeps = self.catalog.keeps_results;
+            if changelog && !keeps {
+                return Err(super::catalog::changes_unread(name));
             }
-            let stream = MemoryStream::between_jobs(name, Arc::clone(&output));
+            let stream = if keeps { MemoryStream::keeping_all } else { MemoryStream::between_jobs };
+            let stream = stream(name, Arc::clone(&output));
             let visible = output.fields().iter().filter(|field| !field.name().starts_with("__")).cloned();
             let visible = Arc::new(arrow::datatypes::Schema::new(visible.collect::<Vec<_>>()));
-            self.catalog.add_between_jobs(name, &stream, visible, bounded);
+            self.catalog.add_between_jobs(name, &stream, visible, bounded, changelog);
             sink = Arc::new(MemorySinkConnector::new(stream, true));
         }
         if changelog && sink.changelog_form() == ChangelogForm::AppendOnly && destination.lenient {
@@ -386,6 +402,12 @@ impl<'a> Planning<'a> {
             ))
             .with_hint("say how changes are written: 'changelog' = 'op', or give final rows only: a WINDOW, or EMIT FINAL"));
         }
+        let to_user = destination.between.is_none() && destination.shared.as_deref() == Some("stdout");
+        let result = (to_user && self.catalog.keeps_results)
+            .then(|| MemoryStream::keeping_all(&query.name, Arc::clone(&output)));
+        if let Some(result) = &result {
+            sink = Arc::new(MemorySinkConnector::new(Arc::clone(result), false));
+        }
         let key = key_ordinals(&query, &output, &destination.key)?;
         self.jobs.push(PlannedJob {
             name: query.name,
@@ -396,6 +418,8 @@ impl<'a> Planning<'a> {
             key,
             changelog,
             options,
+            result,
+            reads_nothing: query.reads_nothing,
             explain_only: query.explain,
         });
         Ok(())
@@ -416,6 +440,7 @@ impl<'a> Planning<'a> {
             answers: self.answers,
             unwritten,
             planner: self.planner,
+            catalog: self.catalog,
         })
     }
 }

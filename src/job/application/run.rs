@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::BooleanArray;
+use datafusion::logical_expr::LogicalPlan;
 use parking_lot::Mutex;
 
 use super::planning::{PlannedApplication, PlannedJob, Work};
@@ -14,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::flow::ChangeBatch;
 use crate::job::batch::{BatchJob, BatchSpec};
 use crate::job::{Ending, Job, JobReport, JobSpec, Outcome};
+use crate::sql::plan::Planner;
 use crate::time::Watermark;
 
 /// An application that runs.
@@ -38,6 +40,87 @@ pub struct ApplicationOutcome {
     pub stopped: bool,
 }
 
+impl PlannedJob {
+    /// Opens a writer for the result.
+    pub fn open_sink(&self, settings: &Settings) -> Result<Box<dyn Sink>> {
+        let request = WriteRequest {
+            schema: Arc::clone(&self.output),
+            key: self.key.clone(),
+            changelog: self.changelog,
+            clock: Arc::clone(&settings.clock),
+        };
+        let sink = self.sink.open(&request)?;
+        Ok(match (self.changelog, self.sink.changelog_form()) {
+            (true, ChangelogForm::AppendOnly) => Box::new(NewRowsSink(sink)) as Box<dyn Sink>,
+            _ => sink,
+        })
+    }
+
+    /// Returns what to start the job with, if it follows its inputs.
+    pub fn stream_spec(
+        &self,
+        sink: Box<dyn Sink>,
+        planner: &Planner,
+        settings: &Settings,
+    ) -> Result<JobSpec> {
+        let Work::Stream(plan) = &self.work else {
+            return Err(Error::internal(format!("job `{}` runs once", self.name)));
+        };
+        Ok(JobSpec {
+            name: self.name.clone(),
+            plan: (**plan).clone(),
+            sink,
+            sink_name: self.sink.describe(),
+            state: planner.stream_state().clone(),
+            parallelism: self.parallelism(settings),
+            limits: self.limits(),
+            on_error: self.options.on_error,
+            memory_limit: self.options.memory_limit,
+            clock: Arc::clone(&settings.clock),
+            record: false,
+        })
+    }
+
+    /// Runs the job to its end, if it runs once; none if it follows its inputs.
+    pub fn run_once(&self, planner: &Planner, settings: &Settings) -> Result<Option<Outcome>> {
+        let Work::Batch(plan) = &self.work else { return Ok(None) };
+        let spec = self.batch_spec(plan, self.open_sink(settings)?, planner, settings);
+        Ok(Some(BatchJob::start(spec)?.wait()))
+    }
+
+    fn batch_spec(
+        &self,
+        plan: &LogicalPlan,
+        sink: Box<dyn Sink>,
+        planner: &Planner,
+        settings: &Settings,
+    ) -> BatchSpec {
+        BatchSpec {
+            name: self.name.clone(),
+            plan: plan.clone(),
+            sink,
+            sink_name: self.sink.describe(),
+            state: planner.batch_state().clone(),
+            parallelism: self.parallelism(settings),
+            limits: self.limits(),
+            on_error: self.options.on_error,
+            clock: Arc::clone(&settings.clock),
+        }
+    }
+
+    fn parallelism(&self, settings: &Settings) -> usize {
+        self.options.parallelism.unwrap_or(settings.parallelism).get()
+    }
+
+    fn limits(&self) -> ChunkLimits {
+        ChunkLimits {
+            rows: self.options.batch_max_rows.get(),
+            bytes: usize::try_from(self.options.batch_max_bytes).unwrap_or(usize::MAX),
+            linger: self.options.batch_linger,
+        }
+    }
+}
+
 impl RunningApplication {
     /// Opens all sinks, then starts all jobs; a job that cannot start stops those that did.
     pub fn start(application: PlannedApplication, settings: &Settings) -> Result<Self> {
@@ -46,44 +129,15 @@ impl RunningApplication {
         unwritten.iter().for_each(|stream| stream.end());
         let sinks = open_sinks(&jobs, settings)?;
         let mut started = Self { jobs: vec![], stopping: Arc::default() };
-        for (job, sink) in jobs.into_iter().zip(sinks) {
-            let limits = ChunkLimits {
-                rows: job.options.batch_max_rows.get(),
-                bytes: usize::try_from(job.options.batch_max_bytes).unwrap_or(usize::MAX),
-                linger: job.options.batch_linger,
-            };
-            let parallelism = job.options.parallelism.unwrap_or(settings.parallelism).get();
-            let sink_name = job.sink.describe();
-            let running = match job.work {
-                Work::Stream(plan) => Job::start(
-                    JobSpec {
-                        name: job.name,
-                        plan: *plan,
-                        sink,
-                        sink_name,
-                        state: planner.stream_state().clone(),
-                        parallelism,
-                        limits,
-                        on_error: job.options.on_error,
-                        memory_limit: job.options.memory_limit,
-                        clock: Arc::clone(&settings.clock),
-                        record: false,
-                    },
-                    None,
-                )
-                .map(|job| Running::Stream(Box::new(job))),
-                Work::Batch(plan) => BatchJob::start(BatchSpec {
-                    name: job.name,
-                    plan: *plan,
-                    sink,
-                    sink_name,
-                    state: planner.batch_state().clone(),
-                    parallelism,
-                    limits,
-                    on_error: job.options.on_error,
-                    clock: Arc::clone(&settings.clock),
-                })
-                .map(Running::Batch),
+        for (job, sink) in jobs.iter().zip(sinks) {
+            let running = match &job.work {
+                Work::Stream(_) => job
+                    .stream_spec(sink, &planner, settings)
+                    .and_then(|spec| Job::start(spec, None))
+                    .map(|job| Running::Stream(Box::new(job))),
+                Work::Batch(plan) => {
+                    BatchJob::start(job.batch_spec(plan, sink, &planner, settings)).map(Running::Batch)
+                }
             };
             match running {
                 Ok(running) => started.jobs.push(running),
@@ -161,19 +215,7 @@ fn open_sinks(jobs: &[PlannedJob], settings: &Settings) -> Result<Vec<Box<dyn Si
     for name in jobs.iter().filter_map(|job| job.shared_sink.clone()) {
         *users.entry(name).or_default() += 1;
     }
-    let open = |job: &PlannedJob| -> Result<Box<dyn Sink>> {
-        let request = WriteRequest {
-            schema: Arc::clone(&job.output),
-            key: job.key.clone(),
-            changelog: job.changelog,
-            clock: Arc::clone(&settings.clock),
-        };
-        let sink = job.sink.open(&request)?;
-        Ok(match (job.changelog, job.sink.changelog_form()) {
-            (true, ChangelogForm::AppendOnly) => Box::new(NewRowsSink(sink)) as Box<dyn Sink>,
-            _ => sink,
-        })
-    };
+    let open = |job: &PlannedJob| job.open_sink(settings);
     let mut sinks: Vec<Box<dyn Sink>> = vec![];
     for job in jobs {
         let name = job.shared_sink.as_ref().filter(|name| users.get(*name).is_some_and(|users| *users > 1));

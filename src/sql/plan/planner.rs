@@ -33,6 +33,8 @@ pub struct Inputs {
     pub relations: BTreeMap<String, Arc<Relation>>,
     /// Names for queries, each after those that it reads.
     pub views: Vec<(String, Query)>,
+    /// All names that there are, for suggestions.
+    pub names: Vec<String>,
 }
 
 /// What becomes of the rows of a query.
@@ -174,7 +176,9 @@ fn parse_into_plan(
 }
 
 fn known(inputs: &Inputs) -> Vec<String> {
-    inputs.relations.keys().cloned().chain(inputs.views.iter().map(|(name, _)| name.clone())).collect()
+    let views = inputs.views.iter().map(|(name, _)| name);
+    let names: BTreeSet<&String> = inputs.relations.keys().chain(views).chain(&inputs.names).collect();
+    names.into_iter().cloned().collect()
 }
 
 /// Puts the views that a query reads before it, as common table expressions.

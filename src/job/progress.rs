@@ -1,0 +1,89 @@
+//! [`Progress`]: how far a job is, for whoever waits until it has come somewhere.
+
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+/// What the driver and the sink of a job say about how far they are.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    state: Mutex<State>,
+    moved: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// For each scan the records that epochs have taken in, those before a restart among them.
+    records: Vec<u64>,
+    epochs_run: u64,
+    epochs_written: u64,
+    /// The clock reading, in monotonic microseconds, at which there was nothing left to do.
+    at_rest: Option<i64>,
+    over: bool,
+}
+
+impl Progress {
+    /// Says that an epoch that took in `records` goes to the sink.
+    pub(super) fn ran(&self, records: Vec<u64>) {
+        let mut state = self.state.lock();
+        state.records = records;
+        state.epochs_run += 1;
+        state.at_rest = None;
+        self.moved.notify_all();
+    }
+
+    /// Says that the sink has the next epoch.
+    pub(super) fn wrote(&self) {
+        self.state.lock().epochs_written += 1;
+        self.moved.notify_all();
+    }
+
+    /// Says that with `records` taken in there was nothing to do when the clock showed `micros`.
+    pub(super) fn rested(&self, records: Vec<u64>, micros: i64) {
+        let mut state = self.state.lock();
+        state.records = records;
+        state.at_rest = Some(micros);
+        self.moved.notify_all();
+    }
+
+    /// Says that nothing more will be said.
+    pub(super) fn end(&self) {
+        self.state.lock().over = true;
+        self.moved.notify_all();
+    }
+
+    /// Waits until the sink has what follows from `wanted` records of each scan, or the job is over.
+    ///
+    /// Fails with the records taken in, if that takes longer than `limit`.
+    pub(super) fn wait_for_records(&self, wanted: &[u64], limit: Duration) -> Result<(), Vec<u64>> {
+        self.wait(limit, |state| {
+            state.records.len() >= wanted.len()
+                && state.records.iter().zip(wanted).all(|(taken, wanted)| taken >= wanted)
+        })
+    }
+
+    /// Waits until there was nothing to do at `micros` of the monotonic clock or later, or the job is over.
+    pub(super) fn wait_for_rest(&self, micros: i64, limit: Duration) -> Result<(), Vec<u64>> {
+        self.wait(limit, |state| state.at_rest.is_some_and(|rested| rested >= micros))
+    }
+
+    /// Waits until nothing more will be said.
+    pub(super) fn wait_for_end(&self, limit: Duration) -> Result<(), Vec<u64>> {
+        self.wait(limit, |_| false)
+    }
+
+    /// Returns whether nothing more will be said.
+    pub(super) fn is_over(&self) -> bool {
+        self.state.lock().over
+    }
+
+    fn wait(&self, limit: Duration, is_there: impl Fn(&State) -> bool) -> Result<(), Vec<u64>> {
+        let is_away =
+            |state: &mut State| !state.over && !(is_there(state) && state.epochs_run == state.epochs_written);
+        let mut state = self.state.lock();
+        if self.moved.wait_while_for(&mut state, is_away, limit).timed_out() {
+            return Err(state.records.clone());
+        }
+        Ok(())
+    }
+}

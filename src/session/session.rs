@@ -1,0 +1,151 @@
+//! [`Session`]: what is declared, and the jobs that run.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+
+use super::job::SessionJob;
+use crate::connect::memory::MemoryStream;
+use crate::error::{Error, Result};
+use crate::flow::ChangeBatch;
+use crate::job::application::{Catalog, PlannedApplication, PlannedJob, Settings, Work, explain};
+use crate::sql::plan::Planner;
+
+/// What a statement gives back.
+#[derive(Debug)]
+pub enum Answer {
+    /// It was done.
+    Done,
+    /// What `SHOW`, `DESCRIBE` and `EXPLAIN` say.
+    Text(String),
+    /// The rows of a query that ran once.
+    Rows(Vec<RecordBatch>),
+}
+
+/// Statements one at a time.
+///
+/// Streams in memory stay open for `INSERT` until [`end_inputs`](Self::end_inputs).
+pub struct Session {
+    settings: Settings,
+    catalog: Catalog,
+    planner: Planner,
+    jobs: Vec<SessionJob>,
+    /// The streams in memory that this session keeps open.
+    open: BTreeSet<String>,
+    ended: bool,
+}
+
+impl Session {
+    /// Creates a session without streams.
+    pub fn new(settings: Settings) -> Self {
+        let planner = Planner::new(settings.parallelism);
+        let catalog = Catalog::keeping_results();
+        Self { settings, catalog, planner, jobs: vec![], open: BTreeSet::new(), ended: false }
+    }
+
+    /// Runs the statements of `text`; nothing of it happens unless all of it can be planned.
+    pub fn execute(&mut self, text: &str) -> Result<Answer, Vec<Error>> {
+        let planned = PlannedApplication::plan_after(text, &self.settings, self.catalog.clone())?;
+        self.catalog = planned.catalog;
+        for stream in self.catalog.memory_streams() {
+            if !self.ended && self.open.insert(stream.name().to_owned()) {
+                stream.add_writer();
+            }
+        }
+        let mut answer = match planned.answers.as_slice() {
+            [] => Answer::Done,
+            answers => Answer::Text(answers.join("\n")),
+        };
+        for job in planned.jobs {
+            answer = self.run(job).map_err(|error| vec![error])?;
+        }
+        Ok(answer)
+    }
+
+    fn run(&mut self, job: PlannedJob) -> Result<Answer> {
+        if job.explain_only {
+            return explain(&job).map(Answer::Text);
+        }
+        let result = job.result.clone();
+        if result.is_some() && !job.reads_nothing && !self.ended {
+            return Err(Error::not_yet("a SELECT over a stream of a session that goes on")
+                .with_hint("start a job: CREATE STREAM … AS SELECT …"));
+        }
+        match &job.work {
+            Work::Batch(_) => {
+                if let Some(outcome) = job.run_once(&self.planner, &self.settings)? {
+                    outcome.ending?;
+                }
+            }
+            Work::Stream(_) => {
+                let mut job = SessionJob::start(job, &self.planner, &self.settings)?;
+                if result.is_some() {
+                    job.finish(LIMIT)?;
+                } else {
+                    self.jobs.push(job);
+                }
+            }
+        }
+        let rows = |stream: Arc<MemoryStream>| {
+            stream.changes_from(0).iter().map(|changes| changes.rows().clone()).collect()
+        };
+        Ok(result.map_or(Answer::Done, |stream| Answer::Rows(rows(stream))))
+    }
+
+    /// Returns the changes of a stream in memory from row `from` on.
+    pub fn changes(&self, name: &str, from: i64) -> Option<Vec<ChangeBatch>> {
+        Some(self.catalog.memory(name)?.changes_from(from))
+    }
+
+    /// Returns the jobs, in the order in which they were started.
+    pub fn jobs(&self) -> &[SessionJob] {
+        &self.jobs
+    }
+
+    /// Waits until every job has processed all rows that are there, and fails as a job has failed.
+    pub fn settle(&mut self, limit: Duration) -> Result<()> {
+        self.jobs.iter_mut().try_for_each(|job| settle(job, &self.catalog, limit))
+    }
+
+    /// Waits until every job has processed all rows and has nothing left to do at what the clock shows.
+    pub fn rest(&mut self, limit: Duration) -> Result<()> {
+        // A job's last rows are the next one's work.
+        self.jobs.iter_mut().try_for_each(|job| {
+            settle(job, &self.catalog, limit)?;
+            job.rest(limit)
+        })
+    }
+
+    /// Stops every job and goes on from its snapshot; returns for each the rows of state that it went on with, none
+    /// for those that had ended.
+    pub fn restart(&mut self) -> Result<Vec<Option<u64>>> {
+        let (planner, settings) = (&self.planner, &self.settings);
+        self.jobs.iter_mut().map(|job| job.restart(planner, settings)).collect()
+    }
+
+    /// Ends the streams that no job writes, and waits for the end of every job; fails as the first that failed.
+    pub fn end_inputs(&mut self, limit: Duration) -> Result<()> {
+        self.ended = true;
+        for name in std::mem::take(&mut self.open) {
+            if let Some(stream) = self.catalog.memory(&name) {
+                stream.end_writer();
+            }
+        }
+        let ends: Vec<Result<()>> = self.jobs.iter_mut().map(|job| job.finish(limit)).collect();
+        ends.into_iter().collect()
+    }
+}
+
+fn settle(job: &mut SessionJob, catalog: &Catalog, limit: Duration) -> Result<()> {
+    let rows = |name: &str| {
+        let rows = catalog.memory(name).map_or(0, |stream| stream.rows());
+        u64::try_from(rows).unwrap_or(0)
+    };
+    let records: Vec<u64> = job.reads().into_iter().map(rows).collect();
+    job.settle(&records, limit)
+}
+
+/// How long a query that runs once over streams that have ended may take.
+const LIMIT: Duration = Duration::from_secs(60);

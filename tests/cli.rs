@@ -1,0 +1,492 @@
+//! The real binary: what goes in by pipes, files and signals, and what comes out.
+
+#[cfg(test)]
+mod cli {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::path::{Path, PathBuf};
+    use std::process::{Child, Command, Output, Stdio};
+
+    use serde_json::Value;
+    use tempfile::TempDir;
+
+    /// A folder with files, in which `velo` runs.
+    struct Place(TempDir);
+
+    impl Place {
+        fn new(files: &[(&str, &str)]) -> Self {
+            let place = Self(TempDir::new().unwrap());
+            for (name, text) in files {
+                std::fs::write(place.path(name), text).unwrap();
+            }
+            place
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
+        }
+
+        fn read(&self, name: &str) -> String {
+            std::fs::read_to_string(self.path(name)).unwrap()
+        }
+
+        fn command(&self, arguments: &[&str]) -> Command {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_velo"));
+            command.args(arguments).current_dir(self.0.path());
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            command
+        }
+
+        fn velo(&self, arguments: &[&str]) -> Ran {
+            Ran::of(self.command(arguments).output().unwrap())
+        }
+
+        /// Runs a query and gives what it writes on standard output.
+        fn query(&self, sql: &str) -> String {
+            let ran = self.velo(&["run", "-e", sql]);
+            assert_eq!(ran.code, 0, "{sql}\n{}", ran.stderr);
+            ran.stdout
+        }
+
+        fn velo_with_input(&self, arguments: &[&str], input: &str) -> Ran {
+            let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
+            child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+            Ran::of(child.wait_with_output().unwrap())
+        }
+    }
+
+    #[derive(Debug)]
+    struct Ran {
+        code: i32,
+        stdout: String,
+        stderr: String,
+    }
+
+    impl Ran {
+        fn of(output: Output) -> Self {
+            Self {
+                code: output.status.code().unwrap_or(-1),
+                stdout: String::from_utf8(output.stdout).unwrap(),
+                stderr: String::from_utf8(output.stderr).unwrap(),
+            }
+        }
+
+        fn says(&self, texts: &[&str]) {
+            for text in texts {
+                assert!(self.stderr.contains(text), "no `{text}` in:\n{}", self.stderr);
+            }
+        }
+    }
+
+    fn sorted(text: &str) -> Vec<&str> {
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.sort_unstable();
+        lines
+    }
+
+    const TRADES: &str = "symbol,price,ts\nA,1.5,1000\nB,2.5,2000\nA,3.0,61000\n";
+    const TRADES_STREAM: &str = "CREATE STREAM trades (symbol VARCHAR, price DECIMAL(10,2), ts BIGINT, \
+        WATERMARK FOR ts AS ts) WITH ('connector' = 'file', 'path' = 'trades.csv', 'format' = 'csv');";
+
+    #[test]
+    fn a_file_is_queried_by_its_name() {
+        let place = Place::new(&[("trades.csv", TRADES)]);
+        let rows = place
+            .query("SELECT symbol, sum(price) AS total FROM 'trades.csv' GROUP BY symbol ORDER BY symbol");
+        assert_eq!(rows, "{\"symbol\":\"A\",\"total\":4.5}\n{\"symbol\":\"B\",\"total\":2.5}\n");
+    }
+
+    #[test]
+    fn standard_input_is_a_stream() {
+        let place = Place::new(&[]);
+        let input = "{\"price\": 99, \"id\": 1}\n{\"price\": 101, \"id\": 2}\n{\"price\": 150, \"id\": 3}\n";
+        let ran = place.velo_with_input(
+            &["run", "-e", "SELECT id FROM stdin WHERE price > 100", "--output", "ndjson"],
+            input,
+        );
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert_eq!(sorted(&ran.stdout), ["{\"id\":2}", "{\"id\":3}"]);
+        ran.says(&["finished: 3 rows read, 2 out, 0 late, 0 rejected, 1 filtered"]);
+    }
+
+    #[test]
+    fn standard_input_gives_rows_before_it_ends() {
+        let place = Place::new(&[]);
+        let declared = [
+            "run",
+            "-e",
+            "CREATE STREAM s (id BIGINT) WITH ('connector' = 'stdin', 'format' = 'json'); SELECT id + 1 AS next FROM s",
+        ];
+        let mut child = place.command(&declared).stdin(Stdio::piped()).spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        for id in [1, 5] {
+            writeln!(input, "{{\"id\": {id}}}").unwrap();
+            input.flush().unwrap();
+            let mut line = String::new();
+            output.read_line(&mut line).unwrap();
+            assert_eq!(line, format!("{{\"next\":{}}}\n", id + 1));
+        }
+        drop(input);
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+
+    #[test]
+    fn rows_are_shown_in_each_form() {
+        let place = Place::new(&[("a.csv", "id,name\n1,x\n2,\"a,\"\"b\"\n")]);
+        let shown = |form: &str| {
+            let ran = place.velo(&[
+                "run",
+                "-q",
+                "-e",
+                "SELECT id, name FROM 'a.csv' ORDER BY id",
+                "--output",
+                form,
+            ]);
+            assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+            ran.stdout
+        };
+        assert_eq!(shown("csv"), "id,name\n1,x\n2,\"a,\"\"b\"\n");
+        assert_eq!(shown("ndjson"), "{\"id\":1,\"name\":\"x\"}\n{\"id\":2,\"name\":\"a,\\\"b\"}\n");
+        let array: Value = serde_json::from_str(&shown("json")).unwrap();
+        assert_eq!(array, serde_json::json!([{"id": 1, "name": "x"}, {"id": 2, "name": "a,\"b"}]));
+        let table = shown("table");
+        assert!(table.contains("id") && table.contains("a,\"b") && table.lines().count() >= 4, "{table}");
+        let empty =
+            place.velo(&["run", "-q", "-e", "SELECT id FROM 'a.csv' WHERE id > 9", "--output", "json"]);
+        assert_eq!(serde_json::from_str::<Value>(&empty.stdout).unwrap(), serde_json::json!([]));
+    }
+
+    #[test]
+    fn the_report_accounts_for_every_row() {
+        let place = Place::new(&[("trades.csv", TRADES)]);
+        let sql = format!(
+            "{TRADES_STREAM} CREATE STREAM w WITH ('connector' = 'file', 'path' = 'out.csv', 'format' = 'csv') AS \
+             SELECT symbol, count(*) AS n FROM trades WHERE price > 2 WINDOW TUMBLING(1m) GROUP BY symbol;"
+        );
+        let ran = place.velo(&["run", "-e", &sql, "--report", "report.json"]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let report: Value = serde_json::from_str(&place.read("report.json")).unwrap();
+        let number = |name: &str| report[name].as_u64().unwrap_or_else(|| panic!("no {name} in {report}"));
+        assert_eq!(report["state"], "finished");
+        assert_eq!((number("rows_in"), number("rows_out"), number("filtered")), (3, 2, 1));
+        assert_eq!((number("late"), number("rejected")), (0, 0));
+        assert_eq!(number("bytes_in"), TRADES.len() as u64 - "symbol,price,ts\n".len() as u64);
+        assert_eq!(number("bytes_out"), place.read("out.csv").len() as u64);
+        assert!(report["seconds"].as_f64().unwrap() > 0.0 && number("peak_memory_bytes") > 1 << 20);
+        assert_eq!(report["error"], Value::Null);
+        let job = &report["jobs"][0];
+        assert_eq!((job["name"].as_str(), job["mode"].as_str()), (Some("w"), Some("stream")));
+        assert_eq!(job["merged"], 2);
+        assert_eq!(job["sources"][0]["name"], "trades");
+        assert_eq!(job["operators"][0]["name"], "window aggregate");
+    }
+
+    #[test]
+    fn validate_finds_all_errors_with_their_places() {
+        let text = "CREATE STREAM trades (symbol VARCHAR, price DOUBLE) WITH ('connector' = 'file', 'path' = 'x.csv', 'format' = 'csv');\n\
+            SELECT symbl FROM trades;\n\
+            SELECT price FROM trade;\n\
+            SELEC 1;\n\
+            SELECT symbol FROM trades WHERE symbol > 5;\n";
+        let place = Place::new(&[("app.sql", text)]);
+        let ran = place.velo(&["validate", "app.sql"]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+        ran.says(&[
+            "unknown column `symbl`",
+            "app.sql:2:8",
+            "2 | SELECT symbl FROM trades;\n  |        ^^^^^",
+            "did you mean `symbol`?",
+            "unknown stream or table `trade`",
+            "app.sql:3:",
+            "app.sql:4:1",
+            "app.sql:5:",
+            "4 errors",
+        ]);
+    }
+
+    #[test]
+    fn validate_contacts_nothing_and_runs_nothing() {
+        let text = "CREATE STREAM a (id BIGINT) WITH ('connector' = 'file', 'path' = 'nowhere/a.json', 'format' = 'json');\n\
+            CREATE STREAM b WITH ('connector' = 'file', 'path' = 'b.json', 'format' = 'json') AS SELECT id FROM a;\n";
+        let place = Place::new(&[("app.sql", text)]);
+        let ran = place.velo(&["validate", "app.sql"]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert!(ran.stdout.contains("valid: 1 query"), "{}", ran.stdout);
+        assert!(!place.path("b.json").exists());
+    }
+
+    #[test]
+    fn explain_shows_the_plan_and_runs_nothing() {
+        let place = Place::new(&[("trades.csv", TRADES)]);
+        let sql = format!(
+            "{TRADES_STREAM} SELECT symbol, count(*) FROM trades WINDOW TUMBLING(1m) GROUP BY symbol;"
+        );
+        let ran = place.velo(&["explain", "-e", &sql]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert!(
+            ran.stdout.contains("read `trades`") && ran.stdout.contains("window aggregate"),
+            "{}",
+            ran.stdout
+        );
+    }
+
+    #[test]
+    fn files_that_cannot_be_read_are_named() {
+        let place = Place::new(&[]);
+        let ran = place.velo(&["run", "missing.sql"]);
+        assert_eq!(ran.code, 2);
+        ran.says(&["cannot read `missing.sql`", "No such file"]);
+        let ran = place.velo(&["run", "-e", "SELECT * FROM 'missing.csv'"]);
+        assert!([2, 4].contains(&ran.code), "{ran:?}");
+        ran.says(&["missing.csv"]);
+        std::fs::create_dir(place.path("folder.csv")).unwrap();
+        let ran = place.velo(&["run", "-e", "CREATE STREAM s (id BIGINT) WITH ('connector' = 'file', 'path' = 'folder.csv/x.csv', 'format' = 'csv'); SELECT * FROM s"]);
+        assert!([2, 4].contains(&ran.code), "{ran:?}");
+        ran.says(&["x.csv"]);
+    }
+
+    #[test]
+    fn a_full_disk_fails_the_job_and_says_so() {
+        if !Path::new("/dev/full").exists() {
+            return;
+        }
+        let place = Place::new(&[("trades.csv", TRADES)]);
+        let sql = format!(
+            "{TRADES_STREAM} CREATE STREAM out WITH ('connector' = 'file', 'path' = '/dev/full', 'format' = 'csv') AS SELECT symbol FROM trades;"
+        );
+        let ran = place.velo(&["run", "-e", &sql]);
+        assert_eq!(ran.code, 5, "{}", ran.stderr);
+        ran.says(&["job `out` failed", "/dev/full", "No space left"]);
+    }
+
+    #[test]
+    fn a_malformed_record_is_named_by_file_line_and_byte() {
+        let text = "{\"id\": 1, \"n\": 5}\n{\"id\": 2, \"n\": }\n{\"id\": 3, \"n\": 7}\n";
+        let place = Place::new(&[("in.json", text)]);
+        let declare = "CREATE STREAM s (id BIGINT, n BIGINT) WITH ('connector' = 'file', 'path' = 'in.json', 'format' = 'json');";
+        let ran = place.velo(&["run", "-e", &format!("{declare} SELECT id, n FROM s")]);
+        assert_eq!(ran.code, 3, "{}", ran.stderr);
+        ran.says(&["in.json", "line 2", "byte 33", "on.error"]);
+
+        let ran = place.velo(&[
+            "run",
+            "-e",
+            &format!("{declare} SELECT id, n FROM s"),
+            "--set",
+            "on.error=skip",
+            "--report",
+            "r.json",
+        ]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert_eq!(sorted(&ran.stdout), ["{\"id\":1,\"n\":5}", "{\"id\":3,\"n\":7}"]);
+        ran.says(&["1 rejected", "line 2"]);
+        let report: Value = serde_json::from_str(&place.read("r.json")).unwrap();
+        assert_eq!(
+            (&report["rows_in"], &report["rejected"], &report["rows_out"]),
+            (&3.into(), &1.into(), &2.into())
+        );
+    }
+
+    #[test]
+    fn a_skipped_record_leaves_its_neighbours_unharmed() {
+        let mut text = String::new();
+        for id in 0..10_000 {
+            let line = match id % 1_000 {
+                500 => "{\"id\": 1, \"v\": \"not a number\"}\n".to_owned(),
+                700 => "{\"id\": 1, \"v\":\n".to_owned(),
+                900 => "\u{0}\u{1}garbage\n".to_owned(),
+                _ => format!("{{\"id\": {id}, \"v\": 1}}\n"),
+            };
+            text.push_str(&line);
+        }
+        let place = Place::new(&[("in.json", &text)]);
+        let sql = "CREATE STREAM s (id BIGINT, v BIGINT) WITH ('connector' = 'file', 'path' = 'in.json', 'format' = 'json', 'on.error' = 'skip'); \
+            SELECT count(*) AS n, sum(v) AS v, count(DISTINCT id) AS ids FROM s";
+        for more in [&[][..], &["--set", "batch.max_bytes=1KiB"], &["--mode", "batch"]] {
+            let mut arguments = vec!["run", "-e", sql];
+            arguments.extend(more);
+            let ran = place.velo(&arguments);
+            assert_eq!(ran.code, 0, "{}", ran.stderr);
+            assert_eq!(ran.stdout, "{\"n\":9970,\"v\":9970,\"ids\":9970}\n", "{more:?}");
+            ran.says(&["30 rejected"]);
+        }
+    }
+
+    #[test]
+    fn ctrl_c_ends_an_endless_run_with_its_summary() {
+        let place = Place::new(&[]);
+        let sql = "CREATE STREAM g (n BIGINT) WITH ('connector' = 'generator', 'rows.per.second' = '1000'); SELECT n FROM g";
+        let mut child = place.command(&["run", "-e", sql]).spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        interrupt(&child);
+        let mut rest = String::new();
+        output.read_to_string(&mut rest).unwrap();
+        let ran = Ran::of(child.wait_with_output().unwrap());
+        assert_eq!(ran.code, 130, "{}", ran.stderr);
+        ran.says(&["stopped: ", " rows read, "]);
+        let lines = (line + &rest).lines().count();
+        ran.says(&[&format!(" {lines} out, ")]);
+    }
+
+    fn interrupt(child: &Child) {
+        let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+    }
+
+    #[test]
+    fn a_reader_that_has_enough_ends_the_run_well() {
+        let place = Place::new(&[]);
+        let sql = "CREATE STREAM g (n BIGINT) WITH ('connector' = 'generator'); SELECT n FROM g";
+        let mut child = place.command(&["run", "-e", sql]).spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        drop(output);
+        let ran = Ran::of(child.wait_with_output().unwrap());
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert!(!ran.stderr.contains("error") && !ran.stderr.contains("panicked"), "{}", ran.stderr);
+    }
+
+    #[test]
+    fn a_closed_output_is_noticed_without_further_rows() {
+        let place = Place::new(&[]);
+        let sql =
+            "CREATE STREAM s (id BIGINT) WITH ('connector' = 'stdin', 'format' = 'json'); SELECT id FROM s";
+        let mut child = place.command(&["run", "-e", sql]).stdin(Stdio::piped()).spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        drop(child.stdout.take());
+        // The input stays open: the run must end because nobody reads it, not because nothing comes.
+        input.write_all(b"{\"id\": 1}\n").unwrap();
+        input.flush().unwrap();
+        let ran = Ran::of(child.wait_with_output().unwrap());
+        drop(input);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+    }
+
+    #[test]
+    fn compressed_files_are_read() {
+        let place = Place::new(&[]);
+        let rows: String = (0..5_000).map(|id| format!("{{\"id\": {id}}}\n")).collect();
+        let mut gzip = flate2::write::GzEncoder::new(vec![], flate2::Compression::default());
+        gzip.write_all(rows.as_bytes()).unwrap();
+        std::fs::write(place.path("a.json.gz"), gzip.finish().unwrap()).unwrap();
+        std::fs::write(place.path("a.json.zst"), zstd::encode_all(rows.as_bytes(), 3).unwrap()).unwrap();
+        for name in ["a.json.gz", "a.json.zst"] {
+            let rows = place.query(&format!("SELECT count(*) AS n, sum(id) AS s FROM '{name}'"));
+            assert_eq!(rows, "{\"n\":5000,\"s\":12497500}\n", "{name}");
+        }
+        let whole = std::fs::read(place.path("a.json.gz")).unwrap();
+        std::fs::write(place.path("cut.json.gz"), &whole[..whole.len() / 2]).unwrap();
+        let declare = "CREATE STREAM s (id BIGINT) WITH ('connector' = 'file', 'path' = 'cut.json.gz', 'format' = 'json');";
+        let ran = place.velo(&["run", "-e", &format!("{declare} SELECT count(*) AS n FROM s")]);
+        assert_ne!(ran.code, 0, "half a file is not a whole one: {}", ran.stdout);
+        ran.says(&["cut.json.gz"]);
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let rows = "{\"id\":1,\"name\":\"a,\\\"b\\\"\",\"price\":0.10,\"at\":\"2024-01-02T03:04:05.678\",\"ok\":true}\n\
+            {\"id\":2,\"name\":\"\",\"price\":99999999999999.99,\"at\":\"1969-12-31T23:59:59.999\",\"ok\":false}\n\
+            {\"id\":3,\"name\":null,\"price\":null,\"at\":null,\"ok\":null}\n\
+            {\"id\":-4,\"name\":\"line\\nbreak é 漢\",\"price\":-0.01,\"at\":\"2024-02-29T00:00:00\",\"ok\":true}\n";
+        let place = Place::new(&[("in.json", rows)]);
+        let columns = "(id BIGINT, name VARCHAR, price DECIMAL(18,2), at TIMESTAMP(3), ok BOOLEAN)";
+        let stream = |name: &str, path: &str, format: &str| {
+            format!(
+                "CREATE STREAM {name} {columns} WITH ('connector' = 'file', 'path' = '{path}', 'format' = '{format}'); "
+            )
+        };
+        let first = place.query(&(stream("a", "in.json", "json") + "SELECT * FROM a ORDER BY id"));
+        assert_eq!(first.lines().count(), 4);
+        for format in ["parquet", "csv", "json"] {
+            let file = format!("out.{format}");
+            let write = stream("a", "in.json", "json")
+                + &stream("b", &file, format)
+                + "INSERT INTO b SELECT * FROM a";
+            let ran = place.velo(&["run", "-e", &write]);
+            assert_eq!(ran.code, 0, "{format}: {}", ran.stderr);
+            let again = place.query(&(stream("b", &file, format) + "SELECT * FROM b ORDER BY id"));
+            assert_eq!(again, first, "{format}");
+        }
+        let undeclared = place.query("SELECT * FROM 'out.parquet' ORDER BY id");
+        assert_eq!(undeclared, first, "Parquet knows its own columns");
+    }
+
+    #[test]
+    fn options_of_the_predecessor_run_unchanged() {
+        let place = Place::new(&[
+            ("trades.csv", TRADES),
+            ("base.yaml", "datasource:\n  format: csv\n  has_headers: true\n"),
+            ("trades.yaml", "extends: base.yaml\ndatasource:\n  path: trades.csv\n"),
+            (
+                "app.sql",
+                "CREATE STREAM out AS SELECT symbol, price FROM trades WHERE price > 2 EMIT CHANGES WITH (\n\
+                'trades.type' = 'file_source', 'trades.path' = 'trades.csv', 'trades.format' = 'csv',\n\
+                'out.type' = 'file_sink', 'out.path' = 'out.json', 'out.format' = 'json');\n",
+            ),
+            (
+                "yaml.sql",
+                "CREATE STREAM out AS SELECT symbol, price FROM trades WHERE price > 2 EMIT CHANGES WITH (\n\
+                'trades.type' = 'file_source', 'trades.config_file' = 'trades.yaml',\n\
+                'out.type' = 'file_sink', 'out.path' = 'out2.json', 'out.format' = 'json');\n",
+            ),
+        ]);
+        for (file, out) in [("app.sql", "out.json"), ("yaml.sql", "out2.json")] {
+            let ran = place.velo(&["run", file]);
+            assert_eq!(ran.code, 0, "{file}: {}", ran.stderr);
+            let rows = place.read(out);
+            assert_eq!(
+                sorted(&rows),
+                ["{\"symbol\":\"A\",\"price\":3.0}", "{\"symbol\":\"B\",\"price\":2.5}"],
+                "{file}"
+            );
+        }
+    }
+
+    #[test]
+    fn exit_codes_say_who_has_to_act() {
+        let place = Place::new(&[("trades.csv", TRADES)]);
+        let code = |arguments: &[&str]| place.velo(arguments).code;
+        assert_eq!(code(&["run", "-e", "SELECT 1 AS one"]), 0);
+        assert_eq!(code(&["run", "-e", "SELECT nothing"]), 2);
+        assert_eq!(code(&["run"]), 2);
+        assert_eq!(code(&["run", "-e", "SELECT 1", "--set", "batch.max_row=5"]), 2);
+        assert_eq!(code(&["run", "-e", "SELECT 1", "--set", "nonsense"]), 2);
+        let bad = format!("{TRADES_STREAM} SELECT CAST(symbol AS BIGINT) AS n FROM trades");
+        assert_eq!(code(&["run", "-e", &bad]), 3);
+    }
+
+    #[test]
+    fn a_job_that_fails_harms_no_other() {
+        let place = Place::new(&[("good.json", "{\"id\":1}\n{\"id\":2}\n"), ("bad.json", "{\"id\":\n")]);
+        let source = |name: &str| {
+            format!(
+                "CREATE STREAM {name} (id BIGINT) WITH ('connector' = 'file', 'path' = '{name}.json', 'format' = 'json');\n"
+            )
+        };
+        let job = |from: &str| {
+            format!(
+                "CREATE STREAM {from}_out WITH ('connector' = 'file', 'path' = '{from}.csv', 'format' = 'csv') AS SELECT id FROM {from};\n"
+            )
+        };
+        let text = source("good") + &source("bad") + &job("bad") + &job("good");
+        let ran = place.velo(&["run", "-e", &text]);
+        assert_eq!(ran.code, 3, "{}", ran.stderr);
+        ran.says(&["job `bad_out` failed", "bad.json"]);
+        assert_eq!(place.read("good.csv"), "id\n1\n2\n");
+    }
+
+    #[test]
+    fn deep_and_long_expressions_are_errors_and_abort_nothing() {
+        let place = Place::new(&[]);
+        let chain = format!("SELECT {} AS n", vec!["1"; 2_000].join("+"));
+        let nest = format!("SELECT {}1{} AS n", "(".repeat(5_000), ")".repeat(5_000));
+        for sql in [chain, nest] {
+            std::fs::write(place.path("deep.sql"), &sql).unwrap();
+            let ran = place.velo(&["run", "deep.sql"]);
+            assert!([0, 2].contains(&ran.code), "{ran:?}");
+        }
+    }
+}

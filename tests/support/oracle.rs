@@ -1,0 +1,546 @@
+//! What the oracle compares: rows, files of them, queries, and the engines that answer.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{
+    Array, ArrayRef, Decimal128Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
+};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use tempfile::TempDir;
+use velostream::config::{Entry, Environment, Origin};
+use velostream::connect::console::OutputForm;
+use velostream::job::Mode;
+use velostream::job::application::Settings;
+use velostream::session::{Answer, Session};
+use velostream::time::ManualClock;
+
+const LIMIT: Duration = Duration::from_secs(60);
+const NAMES: [&str; 5] = ["x", "y", "comma, and \"quote\"", "ü 漢", " blank "];
+
+/// A generated row.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    k: Option<&'static str>,
+    g: i64,
+    v: Option<i64>,
+    /// In hundredths.
+    d: Option<i64>,
+    name: Option<&'static str>,
+    /// Milliseconds.
+    ts: i64,
+}
+
+/// Returns one to three files of rows, out of order, with different times throughout.
+pub(super) fn files(most: usize) -> impl Strategy<Value = Vec<Vec<Row>>> {
+    let row = (
+        option::weighted(0.9, select(vec!["a", "b", "c"])),
+        -2_i64..3,
+        option::weighted(0.85, prop_oneof![-5_i64..10, Just(1_i64 << 40), Just(-7_i64)]),
+        option::weighted(0.85, -100_000_i64..100_000),
+        option::weighted(0.85, select(NAMES.to_vec())),
+        -60_i64..120,
+    );
+    vec(vec(row, 1..most), 1..4).prop_map(|files| {
+        let mut ordinal = 0;
+        let files = files.into_iter().map(|rows| {
+            let rows = rows.into_iter().map(|(k, g, v, d, name, second)| {
+                ordinal += 1;
+                Row { k, g, v, d, name, ts: second * 1_000 + ordinal }
+            });
+            rows.collect()
+        });
+        files.collect()
+    })
+}
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Format {
+    Json,
+    Csv,
+}
+
+impl Format {
+    pub(super) fn any() -> impl Strategy<Value = Self> {
+        select(vec![Self::Json, Self::Csv])
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Csv => "csv",
+        }
+    }
+}
+
+/// Files on disk, one partition each.
+#[derive(Debug)]
+pub(super) struct Files {
+    folder: TempDir,
+    format: Format,
+}
+
+impl Files {
+    pub(super) fn write(files: &[Vec<Row>], format: Format) -> Self {
+        let folder = TempDir::new().unwrap();
+        for (ordinal, rows) in files.iter().enumerate() {
+            let text = match format {
+                Format::Json => json(rows),
+                Format::Csv => csv(rows),
+            };
+            std::fs::write(folder.path().join(format!("{ordinal}.{}", format.name())), text).unwrap();
+        }
+        Self { folder, format }
+    }
+}
+
+fn iso(ts: i64) -> String {
+    let at = chrono::DateTime::from_timestamp_millis(ts).unwrap();
+    at.format("%Y-%m-%dT%H:%M:%S%.3f").to_string()
+}
+
+fn decimal(hundredths: i64) -> String {
+    let sign = if hundredths < 0 { "-" } else { "" };
+    let digits = hundredths.unsigned_abs();
+    format!("{sign}{}.{:02}", digits / 100, digits % 100)
+}
+
+fn json(rows: &[Row]) -> String {
+    let mut text = String::new();
+    for row in rows {
+        let mut fields = vec![format!("\"g\": {}", row.g), format!("\"ts\": \"{}\"", iso(row.ts))];
+        fields.extend(row.k.map(|k| format!("\"k\": \"{k}\"")));
+        fields.extend(row.v.map(|v| format!("\"v\": {v}")));
+        fields.extend(row.d.map(|d| format!("\"d\": {}", decimal(d))));
+        // A null is written where the others leave the field out.
+        fields.push(format!("\"name\": {}", serde_json::to_string(&row.name).unwrap()));
+        writeln!(text, "{{{}}}", fields.join(", ")).unwrap();
+    }
+    text
+}
+
+fn csv(rows: &[Row]) -> String {
+    let mut text = "k,g,v,d,name,ts\n".to_owned();
+    for row in rows {
+        let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+        let fields = [
+            row.k.map(str::to_owned).unwrap_or_default(),
+            row.g.to_string(),
+            row.v.map(|v| v.to_string()).unwrap_or_default(),
+            row.d.map(decimal).unwrap_or_default(),
+            row.name.map(quoted).unwrap_or_default(),
+            iso(row.ts),
+        ];
+        writeln!(text, "{}", fields.join(",")).unwrap();
+    }
+    text
+}
+
+/// A window's size and offset in seconds.
+type Window = (i64, i64);
+
+/// A generated query.
+#[derive(Debug, Clone)]
+pub(super) struct Query {
+    select: Vec<String>,
+    condition: Option<String>,
+    keys: Vec<String>,
+    having: Option<String>,
+    window: Option<Window>,
+    kind: Kind,
+    emit: &'static str,
+    grace_s: i64,
+    bound_s: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Rows,
+    Distinct,
+    Union,
+    Aggregate,
+}
+
+const EXPRESSIONS: [&str; 9] = [
+    "k",
+    "g",
+    "v",
+    "d",
+    "name",
+    "ts",
+    "coalesce(v, 0) + g",
+    "CASE WHEN v > 3 THEN 'large' WHEN v IS NULL THEN 'none' ELSE name END",
+    "d * 2 - g",
+];
+const CONDITIONS: [&str; 7] = [
+    "v > 2",
+    "k = 'a' OR g < 0",
+    "name IS NOT NULL AND d BETWEEN -500 AND 500",
+    "k IN ('a', 'b')",
+    "upper(name) LIKE 'X%'",
+    "v IS DISTINCT FROM 3",
+    "CASE WHEN g = 1 THEN v > 0 ELSE true END",
+];
+const KEYS: [&str; 5] = ["k", "g", "name", "upper(k)", "g % 2"];
+const AGGREGATES: [&str; 17] = [
+    "count(*)",
+    "count(v)",
+    "sum(v)",
+    "min(v)",
+    "max(v)",
+    "avg(v)",
+    "sum(d)",
+    "avg(d)",
+    "min(name)",
+    "max(d)",
+    "count(DISTINCT v)",
+    "count(DISTINCT name)",
+    "first_value(g)",
+    "last_value(name)",
+    "round(stddev(v), 2)",
+    "sum(v) FILTER (WHERE g > 0)",
+    "max(ts)",
+];
+const HAVINGS: [&str; 3] = ["count(*) > 1", "sum(v) * 2 > 10", "min(g) < 0 OR max(k) IS NULL"];
+
+fn some_of(
+    choices: &'static [&'static str],
+    least: usize,
+    most: usize,
+) -> impl Strategy<Value = Vec<String>> {
+    subsequence(choices.to_vec(), least..=most)
+        .prop_shuffle()
+        .prop_map(|chosen| chosen.into_iter().map(str::to_owned).collect())
+}
+
+fn one_of(choices: &'static [&'static str]) -> impl Strategy<Value = Option<String>> {
+    option::of(select(choices.to_vec()).prop_map(str::to_owned))
+}
+
+/// Returns queries of all kinds.
+pub(super) fn queries() -> impl Strategy<Value = Query> {
+    let rows = (
+        some_of(&EXPRESSIONS, 1, 4),
+        one_of(&CONDITIONS),
+        select(vec![Kind::Rows, Kind::Distinct, Kind::Union]),
+    )
+        .prop_map(|(select, condition, kind)| Query { select, condition, kind, ..Query::nothing() });
+    let windows = (
+        some_of(&AGGREGATES, 1, 5),
+        one_of(&CONDITIONS),
+        some_of(&KEYS, 0, 2),
+        one_of(&HAVINGS),
+        (1_i64..50, 0_i64..50),
+        select(vec!["", "EMIT FINAL", "EMIT CHANGES"]),
+    );
+    let windows = windows.prop_map(|(select, condition, keys, having, (size, offset), emit)| Query {
+        select,
+        condition,
+        keys,
+        having,
+        window: Some((size, offset % size)),
+        kind: Kind::Aggregate,
+        emit,
+        ..Query::nothing()
+    });
+    let groups = (
+        some_of(&AGGREGATES, 1, 5),
+        one_of(&CONDITIONS),
+        some_of(&KEYS, 1, 2),
+        one_of(&HAVINGS),
+        select(vec!["", "EMIT FINAL", "EMIT CHANGES"]),
+    );
+    let groups = groups.prop_map(|(select, condition, keys, having, emit)| Query {
+        select,
+        condition,
+        keys,
+        having,
+        kind: Kind::Aggregate,
+        emit,
+        ..Query::nothing()
+    });
+    let totals = (some_of(&AGGREGATES, 1, 5), one_of(&CONDITIONS)).prop_map(|(select, condition)| Query {
+        select,
+        condition,
+        kind: Kind::Aggregate,
+        emit: "EMIT FINAL",
+        ..Query::nothing()
+    });
+    prop_oneof![2 => rows, 4 => windows, 3 => groups, 1 => totals]
+}
+
+impl Query {
+    fn nothing() -> Self {
+        Self {
+            select: vec![],
+            condition: None,
+            keys: vec![],
+            having: None,
+            window: None,
+            kind: Kind::Rows,
+            emit: "",
+            grace_s: 0,
+            bound_s: 10_000,
+        }
+    }
+
+    /// The query whose late rows are counted.
+    pub(super) fn late(size_s: i64, grace_s: i64, bound_s: i64) -> Self {
+        Self {
+            select: vec!["count(*)".to_owned(), "sum(v)".to_owned()],
+            window: Some((size_s, 0)),
+            kind: Kind::Aggregate,
+            grace_s,
+            bound_s,
+            ..Self::nothing()
+        }
+    }
+
+    fn condition(&self) -> String {
+        self.condition.as_ref().map(|condition| format!(" WHERE {condition}")).unwrap_or_default()
+    }
+
+    fn items(&self, first: &[String]) -> String {
+        let items = first.iter().chain(&self.select).enumerate();
+        items.map(|(ordinal, item)| format!("{item} AS c{ordinal}")).collect::<Vec<_>>().join(", ")
+    }
+
+    fn stateless(&self) -> Option<String> {
+        let (items, condition) = (self.items(&[]), self.condition());
+        match self.kind {
+            Kind::Rows => Some(format!("SELECT {items} FROM s{condition}")),
+            Kind::Distinct => Some(format!("SELECT DISTINCT {items} FROM s{condition}")),
+            Kind::Union => {
+                Some(format!("SELECT {items} FROM s{condition} UNION ALL SELECT {items} FROM s WHERE g > 0"))
+            }
+            Kind::Aggregate => None,
+        }
+    }
+
+    fn having(&self) -> String {
+        self.having.as_ref().map(|having| format!(" HAVING {having}")).unwrap_or_default()
+    }
+
+    /// The query in our SQL.
+    pub(super) fn ours(&self) -> String {
+        let (condition, having) = (self.condition(), self.having());
+        if let Some(sql) = self.stateless() {
+            return sql;
+        }
+        let mut first = self.keys.clone();
+        let mut window = String::new();
+        if let Some((size, offset)) = self.window {
+            first.splice(0..0, ["window_start".to_owned(), "window_end".to_owned()]);
+            window = format!(" WINDOW TUMBLING({size}s, OFFSET {offset}s)");
+            if self.grace_s > 0 {
+                write!(window, " GRACE PERIOD INTERVAL '{}' SECOND", self.grace_s).unwrap();
+            }
+        }
+        let group =
+            if self.keys.is_empty() { String::new() } else { format!(" GROUP BY {}", self.keys.join(", ")) };
+        format!("SELECT {} FROM s{condition}{window}{group}{having} {}", self.items(&first), self.emit)
+    }
+
+    /// The same query for DataFusion alone.
+    pub(super) fn plain(&self) -> Option<String> {
+        if let Some(sql) = self.stateless() {
+            return Some(sql);
+        }
+        let mut keys = self.keys.clone();
+        let mut query = self.clone();
+        if let Some((size, offset)) = self.window {
+            let start =
+                format!("date_bin(INTERVAL '{size} seconds', ts, TIMESTAMP '{}')", iso(offset * 1_000));
+            keys.splice(0..0, [start.clone(), format!("{start} + INTERVAL '{size} seconds'")]);
+        }
+        for item in &mut query.select {
+            *item = match item.as_str() {
+                "first_value(g)" => "first_value(g ORDER BY ts)".to_owned(),
+                "last_value(name)" => "last_value(name ORDER BY ts)".to_owned(),
+                _ => continue,
+            };
+        }
+        let group = if keys.is_empty() { String::new() } else { format!(" GROUP BY {}", keys.join(", ")) };
+        Some(format!("SELECT {} FROM s{}{group}{}", query.items(&keys), self.condition(), self.having()))
+    }
+}
+
+/// Who answers.
+pub(super) enum Engine {
+    Stream { rows: usize, workers: usize },
+    Batch,
+    DataFusion(String, Vec<Vec<Row>>),
+}
+
+/// An answer: its rows as text, sorted, and how many rows were late.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) rows: Vec<String>,
+    pub(super) late: u64,
+}
+
+struct NoEnvironment;
+
+impl Environment for NoEnvironment {
+    fn var(&self, _name: &str) -> Option<String> {
+        None
+    }
+}
+
+fn session(engine: &Engine) -> Session {
+    let (rows, workers, mode) = match engine {
+        Engine::Stream { rows, workers } => (*rows, *workers, None),
+        _ => (65_536, 2, Some(Mode::Batch)),
+    };
+    // Files are cut by bytes; some bytes for each row stand for the rows of a batch.
+    let options = vec![
+        Entry::new("batch.max_rows", rows.to_string(), Origin::CommandLine),
+        Entry::new("batch.max_bytes", (rows * 40).to_string(), Origin::CommandLine),
+    ];
+    Session::new(Settings {
+        options,
+        mode,
+        output: OutputForm::Ndjson,
+        directory: PathBuf::new(),
+        environment: Arc::new(NoEnvironment),
+        clock: Arc::new(ManualClock::at_millis(1_704_153_600_000)),
+        parallelism: NonZeroUsize::new(workers).unwrap(),
+        contact: true,
+    })
+}
+
+/// Lets an engine answer.
+pub(super) fn answers(files: &Files, query: &Query, engine: Engine) -> Found {
+    if let Engine::DataFusion(sql, rows) = &engine {
+        return Found { rows: with_datafusion(sql, rows), late: 0 };
+    }
+    let mut session = session(&engine);
+    let declare = format!(
+        "CREATE STREAM s (k VARCHAR, g BIGINT, v BIGINT, d DECIMAL(12,2), name VARCHAR, ts TIMESTAMP(3), \
+         WATERMARK FOR ts AS ts - INTERVAL '{}' SECOND) \
+         WITH ('connector' = 'file', 'path' = '{}/*', 'format' = '{}')",
+        query.bound_s,
+        files.folder.path().display(),
+        files.format.name()
+    );
+    execute(&mut session, &declare);
+    match engine {
+        Engine::Stream { .. } => {
+            execute(&mut session, &format!("CREATE STREAM out AS {}", query.ours()));
+            session.end_inputs(LIMIT).unwrap();
+            let report = session.jobs()[0].reports().pop().unwrap();
+            assert_eq!(report.unaccounted(), 0, "{report:#?}");
+            let mut net: BTreeMap<String, i64> = BTreeMap::new();
+            for changes in session.changes("out", 0).unwrap() {
+                for (row, text) in texts(changes.rows()).into_iter().enumerate() {
+                    *net.entry(text).or_default() +=
+                        changes.weights().map_or(1, |weights| i64::from(weights.value(row)));
+                }
+            }
+            assert!(
+                net.values().all(|&weight| weight >= 0),
+                "a row was withdrawn that was not there: {net:?}"
+            );
+            let times = |weight: i64| usize::try_from(weight).unwrap();
+            let rows = net.into_iter().flat_map(|(row, weight)| vec![row; times(weight)]);
+            Found { rows: rows.collect(), late: report.late }
+        }
+        _ => {
+            session.end_inputs(LIMIT).unwrap();
+            let Answer::Rows(batches) = execute(&mut session, &query.ours()) else { panic!("no rows") };
+            Found { rows: sorted(&batches), late: 0 }
+        }
+    }
+}
+
+fn execute(session: &mut Session, sql: &str) -> Answer {
+    session.execute(sql).unwrap_or_else(|errors| panic!("{sql}\n{}", errors[0].report()))
+}
+
+fn with_datafusion(sql: &str, files: &[Vec<Row>]) -> Vec<String> {
+    let rows: Vec<&Row> = files.iter().flatten().collect();
+    let text = |of: fn(&Row) -> Option<&'static str>| -> ArrayRef {
+        Arc::new(rows.iter().map(|row| of(row)).collect::<StringArray>())
+    };
+    let whole = |of: fn(&Row) -> Option<i64>| -> ArrayRef {
+        Arc::new(rows.iter().map(|row| of(row)).collect::<Int64Array>())
+    };
+    let decimals: Decimal128Array = rows.iter().map(|row| row.d.map(i128::from)).collect();
+    let times = TimestampMillisecondArray::from_iter_values(rows.iter().map(|row| row.ts));
+    let batch = RecordBatch::try_from_iter_with_nullable([
+        ("k", text(|row| row.k), true),
+        ("g", whole(|row| Some(row.g)), true),
+        ("v", whole(|row| row.v), true),
+        ("d", Arc::new(decimals.with_precision_and_scale(12, 2).unwrap()), true),
+        ("name", text(|row| row.name), true),
+        ("ts", Arc::new(times), true),
+    ]);
+    let mut config = SessionConfig::new().with_target_partitions(1);
+    config.options_mut().sql_parser.parse_float_as_decimal = true;
+    let context = SessionContext::new_with_config(config);
+    context.register_batch("s", batch.unwrap()).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let batches = runtime.block_on(async { context.sql(sql).await.unwrap().collect().await.unwrap() });
+    sorted(&batches)
+}
+
+fn texts(batch: &RecordBatch) -> Vec<String> {
+    let options = FormatOptions::default().with_null("NULL");
+    let schema = batch.schema();
+    let visible = (0..batch.num_columns()).filter(|&column| !schema.field(column).name().starts_with("__"));
+    let columns: Vec<_> = visible
+        .map(|column| ArrayFormatter::try_new(batch.column(column).as_ref() as &dyn Array, &options).unwrap())
+        .collect();
+    let row =
+        |row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(" | ");
+    (0..batch.num_rows()).map(row).collect()
+}
+
+fn sorted(batches: &[RecordBatch]) -> Vec<String> {
+    let mut rows: Vec<String> = batches.iter().flat_map(texts).collect();
+    rows.sort();
+    rows
+}
+
+/// What the rules of lateness say, row by row.
+pub(super) fn late_answer(files: &[Vec<Row>], size_s: i64, bound_s: i64, grace_s: i64) -> Found {
+    let mut late = 0;
+    let mut windows: BTreeMap<i64, (i64, Option<i64>)> = BTreeMap::new();
+    for rows in files {
+        let mut watermark = i64::MIN;
+        for row in rows {
+            let start = row.ts.div_euclid(size_s * 1_000) * size_s * 1_000;
+            if start + (size_s + grace_s) * 1_000 <= watermark {
+                late += 1;
+            } else {
+                let (count, sum) = windows.entry(start).or_default();
+                *count += 1;
+                *sum = match (*sum, row.v) {
+                    (sum, None) => sum,
+                    (sum, Some(v)) => Some(sum.unwrap_or(0) + v),
+                };
+            }
+            watermark = watermark.max(row.ts - bound_s * 1_000);
+        }
+    }
+    let at = |ts: i64| {
+        chrono::DateTime::from_timestamp_millis(ts).unwrap().format("%Y-%m-%dT%H:%M:%S").to_string()
+    };
+    let row = |(start, (count, sum)): (i64, (i64, Option<i64>))| {
+        let sum = sum.map_or("NULL".to_owned(), |sum| sum.to_string());
+        format!("{} | {} | {count} | {sum}", at(start), at(start + size_s * 1_000))
+    };
+    let mut rows: Vec<String> = windows.into_iter().map(row).collect();
+    rows.sort();
+    Found { rows, late }
+}
