@@ -32,7 +32,7 @@ use crate::flow::ChangeBatch;
 use crate::sql::functions::EpochClock;
 use crate::sql::plan::{Compiler, scan_plan};
 use crate::sql::relation::{OnError, Relation, RelationTable};
-use crate::time::{Clock, Stopwatch};
+use crate::time::{Clock, Stopwatch, Watermark};
 
 /// Everything that a batch job is started with.
 pub(super) struct BatchSpec {
@@ -156,7 +156,10 @@ fn run(mut spec: BatchSpec, stop: &StopFlag, report: &Arc<Mutex<JobReport>>) -> 
     });
     stop.raise();
     runtime.shutdown_background();
-    if ending.is_ok() {
+    if let Ok(ending) = &ending {
+        if *ending == Ending::Finished {
+            spec.sink.advance(Watermark::END)?;
+        }
         spec.sink.finish()?;
     }
     let written = spec.sink.written();

@@ -71,6 +71,8 @@ pub(super) struct Driver {
     pub(super) progress: Arc<Progress>,
     pub(super) epoch: u64,
     pub(super) watermark: Watermark,
+    /// Whether no more input is wanted: a limit is reached.
+    pub(super) satisfied: bool,
 }
 
 /// How a job ended.
@@ -106,13 +108,20 @@ impl Driver {
             } else if self.scans.iter().all(DrivenScan::is_quiet) {
                 self.progress.rested(self.records(), now);
             }
-            if let Some(error) = failed {
+            // What a source says while everything is being stopped is no reason to fail.
+            let stopped = self.stop.is_raised();
+            if let Some(error) = failed.filter(|_| !stopped) {
                 return Err(error);
             }
-            if ended || !self.operators.iter().all(ShardedOperator::wants_more) {
+            if !ended && !self.operators.iter().all(ShardedOperator::wants_more) {
+                // The rest of the input does not matter: for what comes after the limit this is the end.
+                self.satisfied = true;
+                self.run_epoch(vec![])?;
+            }
+            if ended || self.satisfied {
                 return Ok(Ending::Finished);
             }
-            if self.stop.is_raised() {
+            if stopped {
                 return Ok(Ending::Stopped);
             }
         }
@@ -299,6 +308,10 @@ impl Driver {
     }
 
     fn advance_watermark(&mut self) -> Watermark {
+        if self.satisfied {
+            self.watermark = Watermark::END;
+            return self.watermark;
+        }
         let now = self.clock.monotonic_micros();
         let mut lowest = Watermark::END;
         for scan in &mut self.scans {

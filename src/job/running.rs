@@ -349,6 +349,7 @@ fn driver(
         progress: Arc::default(),
         epoch: resuming.map_or(0, |snapshot| snapshot.epoch),
         watermark: resuming.map_or(Watermark::NONE, |snapshot| snapshot.watermark),
+        satisfied: false,
     })
 }
 
