@@ -78,8 +78,8 @@ impl Progress {
     }
 
     fn wait(&self, limit: Duration, is_there: impl Fn(&State) -> bool) -> Result<(), Vec<u64>> {
-        let is_away =
-            |state: &mut State| !state.over && !(is_there(state) && state.epochs_run == state.epochs_written);
+        let has_come = |state: &State| is_there(state) && state.epochs_run == state.epochs_written;
+        let is_away = |state: &mut State| !state.over && !has_come(state);
         let mut state = self.state.lock();
         if self.moved.wait_while_for(&mut state, is_away, limit).timed_out() {
             return Err(state.records.clone());
