@@ -51,7 +51,7 @@ impl Session {
         self.catalog = planned.catalog;
         for stream in self.catalog.memory_streams() {
             if !self.ended && self.open.insert(stream.name().to_owned()) {
-                stream.add_writer();
+                stream.keep_open();
             }
         }
         let mut answer = match planned.answers.as_slice() {
@@ -130,7 +130,7 @@ impl Session {
         self.ended = true;
         for name in std::mem::take(&mut self.open) {
             if let Some(stream) = self.catalog.memory(&name) {
-                stream.end_writer();
+                stream.let_end();
             }
         }
         let ends: Vec<Result<()>> = self.jobs.iter_mut().map(|job| job.finish(limit)).collect();

@@ -37,6 +37,8 @@ struct State {
     ended: bool,
     /// Whether a writer is gone before its end: what is there is not all there is.
     abandoned: bool,
+    /// Whether somebody beside the writers decides when the stream ends.
+    kept_open: bool,
     /// Where each reader is, where rows are dropped once all have read them.
     readers: Option<Vec<Option<i64>>>,
 }
@@ -90,9 +92,23 @@ impl MemoryStream {
         self.changed.notify_all();
     }
 
+    /// Keeps the stream open, whoever stops to write, until [`let_end`](Self::let_end).
+    pub fn keep_open(&self) {
+        self.state.lock().kept_open = true;
+        self.add_writer();
+    }
+
+    /// Lets the stream end with its last writer, and at once if there is none.
+    pub fn let_end(&self) {
+        self.state.lock().kept_open = false;
+        self.end_writer();
+    }
+
     /// Says that a writer is gone before its end.
     pub fn abandon(&self) {
-        self.state.lock().abandoned = true;
+        let mut state = self.state.lock();
+        state.writers = state.writers.saturating_sub(1);
+        state.abandoned |= !state.kept_open;
         self.changed.notify_all();
     }
 

@@ -227,12 +227,13 @@ fn open_sinks(jobs: &[PlannedJob], settings: &Settings) -> Result<Vec<Box<dyn Si
         let writer = match shared.get(name) {
             Some(writer) => Arc::clone(writer),
             None => {
-                let writer = Arc::new(Mutex::new(Shared { sink: open(job)?, users: users[name] }));
+                let writer =
+                    Arc::new(Mutex::new(Shared { sink: open(job)?, users: users[name], open: users[name] }));
                 shared.insert(name.clone(), Arc::clone(&writer));
                 writer
             }
         };
-        sinks.push(Box::new(SharedSink { writer, written: Written::default() }));
+        sinks.push(Box::new(SharedSink { writer, written: Written::default(), at_end: false }));
     }
     Ok(sinks)
 }
@@ -268,11 +269,14 @@ impl Sink for NewRowsSink {
 struct Shared {
     sink: Box<dyn Sink>,
     users: usize,
+    /// How many have yet to come to the end of time.
+    open: usize,
 }
 
 struct SharedSink {
     writer: Arc<Mutex<Shared>>,
     written: Written,
+    at_end: bool,
 }
 
 impl Sink for SharedSink {
@@ -285,9 +289,15 @@ impl Sink for SharedSink {
         Ok(())
     }
 
-    fn advance(&mut self, _watermark: Watermark) -> Result<()> {
-        // Event time in a stream of several writers is as far as the slowest, which no single writer knows.
-        Ok(())
+    fn advance(&mut self, watermark: Watermark) -> Result<()> {
+        // Event time in a stream of several writers is as far as the slowest, which no single writer knows; its end is
+        // that of the last.
+        if watermark != Watermark::END || std::mem::replace(&mut self.at_end, true) {
+            return Ok(());
+        }
+        let mut writer = self.writer.lock();
+        writer.open -= 1;
+        if writer.open == 0 { writer.sink.advance(Watermark::END) } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<()> {
