@@ -1,3 +1,5 @@
+//! What the formats do together: round trips and bad input.
+
 use std::sync::Arc;
 
 use arrow::array::*;

@@ -1,3 +1,5 @@
+//! Values of every type, from text and back.
+
 use arrow::datatypes::TimeUnit;
 
 use super::instant::timestamp;

@@ -1,3 +1,5 @@
+//! CSV records, good and bad.
+
 use std::sync::Arc;
 
 use arrow::array::AsArray;

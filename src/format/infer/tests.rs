@@ -1,3 +1,5 @@
+//! Columns inferred from samples.
+
 use super::{infer_csv, infer_json};
 use crate::format::CsvOptions;
 

@@ -1,3 +1,5 @@
+//! JSON records, good and bad.
+
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};

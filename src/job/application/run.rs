@@ -51,7 +51,7 @@ impl PlannedJob {
         };
         let sink = self.sink.open(&request)?;
         Ok(match (self.changelog, self.sink.changelog_form()) {
-            (true, ChangelogForm::AppendOnly) => Box::new(NewRowsSink(sink)) as Box<dyn Sink>,
+            (true, ChangelogForm::AppendOnly) => Box::new(AppendingSink(sink)) as Box<dyn Sink>,
             _ => sink,
         })
     }
@@ -239,9 +239,9 @@ fn open_sinks(jobs: &[PlannedJob], settings: &Settings) -> Result<Vec<Box<dyn Si
 }
 
 /// A sink that appends the new rows of changes and lets the old ones stand, as the predecessor's files expect.
-struct NewRowsSink(Box<dyn Sink>);
+struct AppendingSink(Box<dyn Sink>);
 
-impl Sink for NewRowsSink {
+impl Sink for AppendingSink {
     fn write(&mut self, changes: &ChangeBatch) -> Result<()> {
         let Some(weights) = changes.weights() else { return self.0.write(changes) };
         let new: BooleanArray = weights.iter().map(|weight| weight.map(|weight| weight > 0)).collect();

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::catalog::default_table_source::{provider_as_source, source_as_provider};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ScalarValue};
@@ -13,7 +14,7 @@ use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
 use datafusion::logical_expr::{
     Aggregate, Expr, Filter, LogicalPlan, Projection, ScalarUDF, SubqueryAlias, TableScan, TableScanBuilder,
-    Union, lit,
+    Union, cast, lit,
 };
 
 use crate::sql::functions::{
@@ -142,10 +143,8 @@ fn attach_projection(projection: Projection, rules: TimeRules) -> DataFusionResu
         let declared = declared.clone().filter(|_| column == SystemColumn::Time);
         match (declared, carried) {
             (Some(expression), _) => {
-                let instant =
-                    arrow::datatypes::DataType::Timestamp(arrow::datatypes::TimeUnit::Millisecond, None);
-                let cast = datafusion::logical_expr::cast(expression.unalias(), instant);
-                expressions.push(cast.alias(column.name()));
+                let instant = DataType::Timestamp(TimeUnit::Millisecond, None);
+                expressions.push(cast(expression.unalias(), instant).alias(column.name()));
             }
             (None, Some(carried)) => expressions.push(carried),
             (None, None) => {}
@@ -161,7 +160,44 @@ fn attach_aggregate(aggregate: Aggregate, rules: TimeRules) -> DataFusionResult<
     let groups = aggregate.group_expr.into_iter().map(fill).collect::<DataFusionResult<Vec<_>>>()?;
     let functions = aggregate.aggr_expr.into_iter().map(|function| order_by_time(function, &input));
     let functions = functions.collect::<DataFusionResult<Vec<_>>>()?;
-    Ok(LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), groups, functions)?))
+    let aggregate = Aggregate::try_new(Arc::new(input), groups, functions)?;
+    with_window_time(aggregate)
+}
+
+/// Gives the rows of a windowed aggregate the last instant of their window as event time.
+///
+/// They come when the watermark has passed that instant, and no window above takes them for late.
+fn with_window_time(aggregate: Aggregate) -> DataFusionResult<LogicalPlan> {
+    let bounds = aggregate.group_expr.iter().enumerate().find_map(|(ordinal, expression)| {
+        match expression.clone().unalias() {
+            Expr::ScalarFunction(call) if call.func.name() == window_start_function().name() => {
+                Some((ordinal, call.args.last().cloned()?))
+            }
+            _ => None,
+        }
+    });
+    let plan = LogicalPlan::Aggregate(aggregate);
+    let Some((ordinal, spec)) = bounds else { return Ok(plan) };
+    let (qualifier, field) = plan.schema().qualified_field(ordinal);
+    let start = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+    let end = Expr::ScalarFunction(ScalarFunction::new_udf(window_end_function(), vec![start, spec]));
+    let instant = DataType::Timestamp(TimeUnit::Millisecond, None);
+    let last = cast(cast(end, DataType::Int64) - lit(1_i64), instant);
+    let mut columns: Vec<Expr> = plan
+        .schema()
+        .iter()
+        .map(|(qualifier, field)| Expr::Column(Column::new(qualifier.cloned(), field.name())))
+        .collect();
+    let never_late = ScalarValue::TimestampMillisecond(Some(i64::MIN), None);
+    for (column, value) in [
+        (SystemColumn::Time, last),
+        (SystemColumn::Watermark, lit(never_late)),
+        (SystemColumn::TiePartition, lit(0_i32)),
+        (SystemColumn::TieOffset, lit(0_i64)),
+    ] {
+        columns.push(value.alias(column.name()));
+    }
+    Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(plan))?))
 }
 
 fn attach_union(union: Union, rules: TimeRules) -> DataFusionResult<LogicalPlan> {

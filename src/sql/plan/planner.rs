@@ -10,7 +10,7 @@ use datafusion::catalog::{
     MemorySchemaProvider, SchemaProvider,
 };
 use datafusion::common::Column;
-use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use sqlparser::ast::{Cte, Ident, Query, Statement, TableAlias, With};
@@ -170,7 +170,10 @@ fn parse_into_plan(
     let defaults = &state.config_options().catalog;
     catalog.register_schema(&defaults.default_schema, Arc::new(schema))?;
     catalogs.register_catalog(defaults.default_catalog.clone(), Arc::new(catalog));
-    let state = SessionStateBuilder::new_from_existing(state.clone()).with_catalog_list(catalogs).build();
+    // Not a new session made of this one: that would register functions in an order that changes from run to run, and
+    // where two claim one name the last wins.
+    let mut state = state.clone();
+    state.register_catalog_list(catalogs);
     let statement = DataFusionStatement::Statement(Box::new(Statement::Query(Box::new(query))));
     futures::executor::block_on(state.statement_to_plan(statement))
 }
