@@ -17,7 +17,8 @@ use super::digest::Digest;
 use super::queries::BenchQuery;
 use crate::error::{Error, Result};
 
-/// DataFusion with an input to read; its settings are its own but for the number of partitions.
+/// DataFusion with an input to read; its settings are its own but for the number of partitions, and for
+/// numbers with a point being DECIMAL, as they are in our SQL: both engines compute the same answer.
 pub(super) struct Batch {
     runtime: Runtime,
     context: SessionContext,
@@ -28,7 +29,8 @@ impl Batch {
     pub(super) fn new(input: &Input, parallelism: NonZeroUsize) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(parallelism.get()).build();
         let runtime = runtime.map_err(|error| Error::exhausted("cannot start threads").with_cause(error))?;
-        let config = SessionConfig::new().with_target_partitions(parallelism.get());
+        let mut config = SessionConfig::new().with_target_partitions(parallelism.get());
+        config.options_mut().sql_parser.parse_float_as_decimal = true;
         let rows = config.batch_size();
         let context = SessionContext::new_with_config(config);
         match input {

@@ -29,6 +29,8 @@ pub use numbered::Pace;
 pub use options::{ByteSize, OptionDoc, OptionValue, Options};
 pub use registry::{CONNECTORS, ConnectorDoc, Declaration, Declared, DeclaredSource, declare};
 pub use sink::{Sink, Written};
-pub use source::{Chunk, ChunkLimits, Messages, PartitionId, Payload, Polled, Position, ReadRows, Source};
+pub use source::{
+    Chunk, ChunkLimits, Messages, Origin, PartitionId, Payload, Polled, Position, ReadRows, Source,
+};
 pub use text_format::{DecodeSettings, FORMAT_DOCS, TextFormat};
 pub use time_options::{TIME_DOCS, TimeOptions};

@@ -37,11 +37,21 @@ pub struct Chunk {
     pub end: Position,
     /// The records.
     pub payload: Payload,
-    /// Where the records are from, if the partition is strung together from several files: the file, and the position
-    /// at which it begins.
-    pub origin: Option<(Arc<str>, Position)>,
+    /// Which file the records are from, if the partition is strung together from several.
+    pub origin: Option<Origin>,
     /// The watermark that an upstream job promises from these records on, where the source is one.
     pub watermark: Option<Watermark>,
+}
+
+/// The place of a chunk in one of the files that make a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The file.
+    pub file: Arc<str>,
+    /// The position at which it begins.
+    pub begins: Position,
+    /// The lines of the file before the chunk.
+    pub lines_before: u64,
 }
 
 /// The records of a [`Chunk`].
@@ -134,6 +144,11 @@ pub trait Source: Send {
     /// Returns whether partitions are read one after the other: one that has not begun is not idle, it waits.
     fn reads_in_turn(&self) -> bool {
         false
+    }
+
+    /// Returns how many lines a partition has before its first record: headers count as lines, not as records.
+    fn header_lines(&self) -> u64 {
+        0
     }
 
     /// Says how many records or bytes are known to be still unread, if the source can tell: `(read, total)` bytes.

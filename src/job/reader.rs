@@ -98,7 +98,8 @@ impl Reader {
         }
         for id in &all[known.len()..] {
             let carried = self.resuming.iter().find(|(other, _)| other == id).map(|(_, carried)| *carried);
-            let mut carried = carried.unwrap_or_default();
+            let mut carried = carried
+                .unwrap_or_else(|| Carried { lines: self.source.header_lines(), ..Carried::default() });
             carried.floor.advance_to(self.source_clock.watermark());
             let carry = Arc::new(Carry::resuming(carried));
             let begun = carried.records > 0;

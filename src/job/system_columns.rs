@@ -8,7 +8,7 @@ use arrow::array::{
 };
 use bytes::Bytes;
 
-use crate::connect::{Messages, PartitionId, Position};
+use crate::connect::{Messages, Origin, PartitionId, Position};
 use crate::error::Result;
 use crate::format::{Decoded, Rejected};
 use crate::sql::relation::SystemColumn;
@@ -37,8 +37,8 @@ pub(super) struct Whereabouts<'a> {
     pub(super) lines_before: u64,
     /// The partition.
     pub(super) partition: &'a PartitionId,
-    /// The file and where it begins, if the partition has several.
-    pub(super) origin: Option<&'a (Arc<str>, Position)>,
+    /// The file, if the partition has several.
+    pub(super) origin: Option<&'a Origin>,
 }
 
 impl Whereabouts<'_> {
@@ -46,8 +46,10 @@ impl Whereabouts<'_> {
     fn line(&self, line: u64, byte: i64) -> String {
         let byte = self.start.0.saturating_add(byte);
         match self.origin {
-            // Lines are counted by partition, so that of a file among several is not known.
-            Some((file, begins)) => format!("{file} byte {}", byte.saturating_sub(begins.0)),
+            Some(origin) => {
+                let byte = byte.saturating_sub(origin.begins.0);
+                format!("{} line {} byte {byte}", origin.file, origin.lines_before + line + 1)
+            }
             None => format!("{} line {} byte {byte}", self.partition, self.lines_before + line + 1),
         }
     }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::compression::Compression;
 use super::listing::unreadable;
 use crate::connect::line_cutter::{Cut, LineCutter};
-use crate::connect::{Chunk, ChunkLimits, PartitionId, Payload, Polled, Position, Source, TextFormat};
+use crate::connect::{
+    Chunk, ChunkLimits, Origin, PartitionId, Payload, Polled, Position, Source, TextFormat,
+};
 use crate::error::{Error, Result};
 
 /// Reads files of lines.
@@ -28,8 +30,10 @@ pub(super) struct LineFiles {
     partition: usize,
     file: usize,
     position: Position,
-    /// The position at which the file at hand begins.
+    /// The position at which the file at hand begins, and the lines of it that were read, where several files make
+    /// the partition.
     file_start: Position,
+    file_lines: u64,
     open: Option<(Box<dyn Read + Send>, LineCutter)>,
 }
 
@@ -57,6 +61,7 @@ impl LineFiles {
             file: 0,
             position: Position(0),
             file_start: Position(0),
+            file_lines: 0,
             open: None,
         }
     }
@@ -65,6 +70,7 @@ impl LineFiles {
     fn open_file(&mut self) -> Result<()> {
         let path = self.files[self.partition][self.file].clone();
         self.file_start = self.position;
+        self.file_lines = u64::from(self.format.has_header());
         let unreadable = |error| unreadable(&path, error);
         let mut reader = self.compression.open(&path).map_err(unreadable)?;
         let mut cutter = LineCutter::new(self.format.clone(), self.limits);
@@ -84,10 +90,16 @@ impl LineFiles {
         Ok(())
     }
 
-    /// Names the file at hand, where the partition has several.
-    fn origin(&self) -> Option<(Arc<str>, Position)> {
+    /// Says where the next `bytes` of the file at hand are, where several files make the partition.
+    fn origin(&mut self, bytes: &[u8]) -> Option<Origin> {
         let files = &self.files[self.partition];
-        (files.len() > 1).then(|| (Arc::from(files[self.file].display().to_string()), self.file_start))
+        if files.len() == 1 {
+            return None;
+        }
+        let file = Arc::from(files[self.file].display().to_string());
+        let origin = Origin { file, begins: self.file_start, lines_before: self.file_lines };
+        self.file_lines += memchr::memchr_iter(b'\n', bytes).count() as u64;
+        Some(origin)
     }
 
     fn next_file(&mut self) -> Option<Polled> {
@@ -113,6 +125,10 @@ impl LineFiles {
 }
 
 impl Source for LineFiles {
+    fn header_lines(&self) -> u64 {
+        u64::from(self.format.has_header())
+    }
+
     fn reads_in_turn(&self) -> bool {
         true
     }
@@ -139,6 +155,7 @@ impl Source for LineFiles {
             match cutter.next(reader.as_mut(), true).map_err(|error| unreadable(path, error))? {
                 Cut::Records(bytes) => {
                     let length = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+                    let origin = self.origin(&bytes);
                     let rest = self.after_seek(bytes);
                     self.position.0 += length;
                     if let Some((start, bytes)) = rest {
@@ -147,7 +164,7 @@ impl Source for LineFiles {
                             start,
                             end: self.position,
                             payload: Payload::Lines(bytes),
-                            origin: self.origin(),
+                            origin,
                             watermark: None,
                         }));
                     }
