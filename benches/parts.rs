@@ -91,6 +91,7 @@ fn event_time(criterion: &mut Criterion) {
 
 fn tumbling_plan() -> StreamPlan {
     let settings = Settings {
+        parameters: std::collections::BTreeMap::new(),
         options: vec![],
         mode: None,
         output: OutputForm::Ndjson,

@@ -489,4 +489,17 @@ mod cli {
             assert!([0, 2].contains(&ran.code), "{ran:?}");
         }
     }
+
+    #[test]
+    fn parameters_are_bound_by_name_and_by_number() {
+        let place = Place::new(&[("t.csv", "s,n,p\nA,1,0.50\nB,2,1.25\nA,3,2.00\n")]);
+        let sql = "SELECT s, n FROM 't.csv' WHERE s = :symbol AND n > $1";
+        let ran = place.velo(&["run", "-q", "-e", sql, "--param", "symbol=A", "--param", "1=1"]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (0, "{\"s\":\"A\",\"n\":3}\n"), "{}", ran.stderr);
+        let injected =
+            place.velo(&["run", "-q", "-e", sql, "--param", "symbol=A' OR 'a'='a", "--param", "1=0"]);
+        assert_eq!((injected.code, injected.stdout.as_str()), (0, ""), "{}", injected.stderr);
+        let missing = place.velo(&["run", "-q", "-e", sql, "--param", "symbol=A"]);
+        missing.says(&["parameter `1` has no value", "--param 1="]);
+    }
 }

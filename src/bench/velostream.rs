@@ -1,5 +1,6 @@
 //! [`Streaming`]: a query as a streaming job of this engine.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,6 +48,7 @@ impl Streaming {
         };
         let settings = Settings {
             options: vec![],
+            parameters: BTreeMap::new(),
             mode: Some(Mode::Stream),
             output: OutputForm::Ndjson,
             directory: PathBuf::new(),

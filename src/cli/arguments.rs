@@ -54,6 +54,10 @@ pub struct TextArguments {
     /// Set a job option, over whatever the file says.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// The value of a parameter: `--param 1=100` for `$1`, `--param symbol=ACME` for `:symbol`. Whole and decimal
+    /// numbers, true, false and null are what they look like; quotes make a value text.
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub param: Vec<String>,
     /// Follow the inputs, or run once over inputs that end.
     #[arg(long, value_enum)]
     pub mode: Option<ModeArgument>,

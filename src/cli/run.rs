@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion::common::ScalarValue;
 use serde::Serialize;
 
 use super::arguments::{ModeArgument, OutputArgument, RunArguments, TextArguments};
@@ -251,6 +252,7 @@ pub(super) fn settings(
         arguments.file.as_ref().and_then(|file| file.parent()).map(PathBuf::from).unwrap_or_default();
     Ok(Settings {
         options: arguments.set.iter().map(option).collect::<Result<_>>()?,
+        parameters: arguments.param.iter().map(|pair| parameter(pair)).collect::<Result<_>>()?,
         mode: arguments.mode.map(|mode| match mode {
             ModeArgument::Stream => Mode::Stream,
             ModeArgument::Batch => Mode::Batch,
@@ -262,4 +264,34 @@ pub(super) fn settings(
         parallelism: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         contact,
     })
+}
+
+/// Reads `NAME=VALUE`; the value has the type that it looks like.
+fn parameter(pair: &str) -> Result<(String, ScalarValue)> {
+    let (name, text) = pair.split_once('=').ok_or_else(|| {
+        Error::invalid(format!("`--param {pair}` is not NAME=VALUE")).with_hint("as in --param symbol=ACME")
+    })?;
+    let quoted = text.len() >= 2 && text.starts_with(['\'', '"']) && text.ends_with(['\'', '"']);
+    let value = match text.to_ascii_lowercase().as_str() {
+        _ if quoted => ScalarValue::from(text.trim_matches(['\'', '"'])),
+        "null" => ScalarValue::Null,
+        "true" => ScalarValue::from(true),
+        "false" => ScalarValue::from(false),
+        _ => match text.parse::<i64>() {
+            Ok(number) => ScalarValue::from(number),
+            Err(_) => decimal(text).unwrap_or_else(|| ScalarValue::from(text)),
+        },
+    };
+    Ok((name.to_owned(), value))
+}
+
+/// Reads digits with a point as an exact number.
+fn decimal(text: &str) -> Option<ScalarValue> {
+    let (whole, fraction) = text.split_once('.')?;
+    let digits = format!("{whole}{fraction}");
+    let scale = i8::try_from(fraction.len()).ok().filter(|scale| (1..=38).contains(scale))?;
+    let is_number = fraction.bytes().all(|byte| byte.is_ascii_digit());
+    let value: i128 = digits.parse().ok().filter(|_| is_number)?;
+    let precision = u8::try_from(digits.trim_start_matches('-').len()).ok().filter(|digits| *digits <= 38)?;
+    Some(ScalarValue::Decimal128(Some(value), precision, scale))
 }

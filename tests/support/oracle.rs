@@ -408,6 +408,7 @@ fn session(engine: &Engine) -> Session {
         Entry::new("batch.max_bytes", (rows * 40).to_string(), Origin::CommandLine),
     ];
     Session::new(Settings {
+        parameters: BTreeMap::new(),
         options,
         mode,
         output: OutputForm::Ndjson,

@@ -84,6 +84,7 @@ impl Database {
             _ => vec![],
         };
         let settings = Settings {
+            parameters: BTreeMap::new(),
             options,
             mode: None,
             output: OutputForm::Ndjson,

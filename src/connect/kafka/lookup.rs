@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::Consumer as _;
-use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{ClientEvents, Consumer};
@@ -163,7 +163,16 @@ fn offsets(
         list.add_partition_offset(topic, *number, at).map_err(|error| failed(topic, &error))?;
     }
     let first = partitions.first().map_or("", |(topic, _)| topic);
-    let found = consumer.offsets_for_times(list, timeout).map_err(|error| failed(first, &error))?;
+    let passes = |error: &KafkaError| error.rdkafka_error_code().map(judge) == Some(Trouble::Passing);
+    let mut tries = timeout.as_millis() / SETTLE.as_millis();
+    let found = loop {
+        match consumer.offsets_for_times(list.clone(), timeout) {
+            // Leaders of a topic that was just made are not known everywhere yet.
+            Err(error) if passes(&error) && tries > 0 => tries -= 1,
+            other => break other.map_err(|error| failed(first, &error))?,
+        }
+        pause(SETTLE);
+    };
     partitions
         .iter()
         .map(|(topic, number)| {

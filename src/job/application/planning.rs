@@ -245,8 +245,12 @@ impl<'a> Planning<'a> {
     }
 
     fn inputs(&mut self, query: &Query) -> Result<Inputs> {
-        let mut inputs =
-            Inputs { views: self.catalog.views.clone(), names: self.catalog.names(), ..Inputs::default() };
+        let mut inputs = Inputs {
+            views: self.catalog.views.clone(),
+            names: self.catalog.names(),
+            parameters: self.settings.parameters.clone(),
+            ..Inputs::default()
+        };
         let mut wanted: Vec<String> = query.reads.iter().cloned().collect();
         for (_, view) in &self.catalog.views {
             wanted.extend(crate::sql::plan::relation_names(view));

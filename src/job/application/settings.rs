@@ -1,8 +1,11 @@
 //! [`Settings`]: what the process says about an application beside its text.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use datafusion::common::ScalarValue;
 
 use crate::config::{Entry, Environment};
 use crate::connect::console::OutputForm;
@@ -14,6 +17,8 @@ use crate::time::Clock;
 pub struct Settings {
     /// Job options of the command line and the configuration.
     pub options: Vec<Entry>,
+    /// The values of parameters: `1` for `$1`, `name` for `:name`.
+    pub parameters: BTreeMap<String, ScalarValue>,
     /// `--mode`, if it was given.
     pub mode: Option<Mode>,
     /// How `stdout` shows rows.

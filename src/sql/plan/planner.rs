@@ -1,6 +1,6 @@
 //! [`Planner`]: plans one query at a time against given relations.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -9,7 +9,8 @@ use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
     MemorySchemaProvider, SchemaProvider,
 };
-use datafusion::common::Column;
+use datafusion::common::metadata::ScalarAndMetadata;
+use datafusion::common::{Column, ParamValues, ScalarValue};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion::sql::parser::Statement as DataFusionStatement;
@@ -18,7 +19,8 @@ use sqlparser::ast::{Cte, Ident, Query, Statement, TableAlias, With};
 use super::attach::{Lateness, TimeRules, attach_time, carried, needs_time, without_hidden};
 use super::errors::{planning_error, unknown_relation};
 use super::rewrite::{
-    find_system_columns, hide_system_columns, relation_names, resolve_case, rewrite_headers, type_literals,
+    find_system_columns, hide_system_columns, parameters, refuse_header_writes, relation_names, resolve_case,
+    rewrite_headers, type_literals,
 };
 use super::split::{Emission, SplitRequest, split};
 use super::stream_plan::StreamPlan;
@@ -35,6 +37,8 @@ pub struct Inputs {
     pub views: Vec<(String, Query)>,
     /// All names that there are, for suggestions.
     pub names: Vec<String>,
+    /// The values of parameters: `1` for `$1`, `name` for `:name`.
+    pub parameters: BTreeMap<String, ScalarValue>,
 }
 
 /// What becomes of the rows of a query.
@@ -116,6 +120,8 @@ impl Planner {
     ) -> Result<LogicalPlan> {
         let relations = known(inputs);
         let mut query = with_views(query, &inputs.views);
+        refuse_header_writes(&query)?;
+        check_parameters(&query, &inputs.parameters)?;
         type_literals(&mut query);
         rewrite_headers(&mut query);
         let system = find_system_columns(&mut query);
@@ -129,6 +135,7 @@ impl Planner {
         resolve_case(&mut query, &columns.collect());
 
         let plan = parse_into_plan(state, query, &streams, inputs, &system);
+        let plan = plan.and_then(|plan| bind(plan, &inputs.parameters));
         let plan = plan.map_err(|error| planning_error(error, text, &relations))?;
         check_comparisons(&plan, text)?;
         let plan = if needs_time(&plan)? || shape.carry_time {
@@ -148,6 +155,25 @@ impl Planner {
     pub fn unknown_relation(name: &str, inputs: &Inputs) -> Error {
         unknown_relation(name, &known(inputs))
     }
+}
+
+/// Fails if a parameter has no value.
+fn check_parameters(query: &Query, values: &BTreeMap<String, ScalarValue>) -> Result<()> {
+    match parameters(query).into_iter().find(|name| !values.contains_key(name)) {
+        Some(name) => Err(Error::invalid(format!("parameter `{name}` has no value"))
+            .with_hint(format!("give it one: --param {name}=…"))),
+        None => Ok(()),
+    }
+}
+
+/// Puts values in the place of parameters; they are never text of the query.
+fn bind(plan: LogicalPlan, values: &BTreeMap<String, ScalarValue>) -> datafusion::error::Result<LogicalPlan> {
+    if values.is_empty() {
+        return Ok(plan);
+    }
+    let values: HashMap<String, ScalarAndMetadata> =
+        values.iter().map(|(name, value)| (name.clone(), ScalarAndMetadata::from(value.clone()))).collect();
+    plan.with_param_values(ParamValues::Map(values))
 }
 
 /// Plans a query against a catalog of its own: clones of a session share theirs.
@@ -270,7 +296,7 @@ fn cast_to(plan: LogicalPlan, target: &SchemaRef, names: Option<&[String]>) -> R
         let source = ordinals.iter().position(|wanted| *wanted == ordinal);
         let value = match source {
             Some(source) => given[source].clone(),
-            None => datafusion::logical_expr::lit(datafusion::common::ScalarValue::Null),
+            None => datafusion::logical_expr::lit(ScalarValue::Null),
         };
         columns.push(cast(value, field.data_type().clone()).alias(field.name()));
     }

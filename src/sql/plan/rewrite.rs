@@ -7,10 +7,11 @@ use std::ops::ControlFlow;
 use sqlparser::ast::{
     CastKind, DataType, ExactNumberInfo, ExcludeSelectItem, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArguments, Ident, ObjectName, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    SetExpr, TableFactor, Value, VisitMut, VisitorMut, WildcardAdditionalOptions, visit_expressions_mut,
-    visit_relations,
+    SetExpr, TableFactor, Value, VisitMut, VisitorMut, WildcardAdditionalOptions, visit_expressions,
+    visit_expressions_mut, visit_relations,
 };
 
+use crate::error::{Error, Result};
 use crate::sql::relation::SystemColumn;
 
 /// The functions over message headers: as users call them, and over the column of headers.
@@ -71,6 +72,40 @@ pub(super) fn type_literals(query: &mut Query) {
             };
         }
     });
+}
+
+/// Refuses functions that would set the headers of messages.
+pub(super) fn refuse_header_writes(query: &Query) -> Result<()> {
+    let mut found = None;
+    let ended = visit_expressions(query, |expression| {
+        if let Expr::Function(function) = expression {
+            let name = function.name.to_string().to_uppercase();
+            if ["SET_HEADER", "REMOVE_HEADER"].contains(&name.as_str()) {
+                found = Some(name);
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    unbroken(ended);
+    match found {
+        Some(name) => Err(Error::not_yet(format!("`{name}`")).with_hint("headers can be read: HEADER('k')")),
+        None => Ok(()),
+    }
+}
+
+/// Returns the parameters that a query names, `1` for `$1` and `name` for `:name`.
+pub(super) fn parameters(query: &Query) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let ended = visit_expressions(query, |expression| {
+        if let Expr::Value(value) = expression
+            && let Value::Placeholder(name) = &value.value
+        {
+            names.insert(name.trim_start_matches(['$', ':']).to_owned());
+        }
+        ControlFlow::Continue(())
+    });
+    unbroken(ended);
+    names
 }
 
 /// Turns header functions into functions of the column of headers.
