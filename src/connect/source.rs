@@ -115,6 +115,13 @@ pub enum Polled {
     Chunk(Chunk),
     /// Nothing new within the wait; more may come.
     Idle,
+    /// No records, but an upstream job promises that event time has come to a watermark.
+    Advanced {
+        /// The partition.
+        partition: usize,
+        /// The watermark.
+        watermark: Watermark,
+    },
     /// This partition is finished for good. Other partitions may go on.
     PartitionEnd(usize),
     /// All partitions are finished for good.

@@ -52,6 +52,8 @@ pub(super) struct DrivenPartition {
     waiting: BTreeMap<u64, Done>,
     chunks_in_all: Option<u64>,
     promised: Option<Watermark>,
+    /// Watermarks that hold once so many chunks are done.
+    promises: Vec<(u64, Watermark)>,
 }
 
 /// Runs the epochs of a job.
@@ -102,7 +104,8 @@ impl Driver {
             let failed = self.take_in();
             let ready = self.ready();
             let ended = self.scans.iter().all(|scan| scan.ended);
-            let worth_it = !ready.is_empty() || ended || self.time_moves();
+            let promised = self.keep_promises(&ready);
+            let worth_it = !ready.is_empty() || promised || ended || self.time_moves();
             if worth_it {
                 self.run_epoch(ready)?;
             } else if self.scans.iter().all(DrivenScan::is_quiet) {
@@ -161,6 +164,9 @@ impl Driver {
                 let partition = &mut self.scans[done.scan].partitions[done.partition];
                 partition.waiting.insert(done.turn, *done);
             }
+            ToDriver::Promised { scan, partition, chunks, watermark } => {
+                self.scans[scan].partitions[partition].promises.push((chunks, watermark));
+            }
             ToDriver::PartitionEnd { scan, partition, chunks } => {
                 self.scans[scan].partitions[partition].chunks_in_all = Some(chunks);
             }
@@ -181,6 +187,7 @@ impl Driver {
                 waiting: BTreeMap::new(),
                 chunks_in_all: None,
                 promised: None,
+                promises: vec![],
             });
         }
         self.report.lock().sources[scan].partitions = self.scans[scan].partitions.len();
@@ -199,6 +206,26 @@ impl Driver {
             }
         }
         ready
+    }
+
+    /// Takes over the watermarks whose chunks are done, those that are `ready` after the others; returns whether one
+    /// holds without them.
+    fn keep_promises(&mut self, ready: &[Done]) -> bool {
+        let mut kept = false;
+        for (ordinal, scan) in self.scans.iter_mut().enumerate() {
+            for (number, partition) in scan.partitions.iter_mut().enumerate() {
+                let is_open = |done: &Done| (done.scan, done.partition) == (ordinal, number);
+                let waits = ready.iter().any(is_open);
+                let done = partition.next_turn;
+                for (_, watermark) in
+                    partition.promises.extract_if(.., |(chunks, _)| !waits && *chunks <= done)
+                {
+                    partition.promised = partition.promised.max(Some(watermark));
+                    kept = true;
+                }
+            }
+        }
+        kept
     }
 
     /// Returns whether the watermark moves without input: everything is quiet and time goes on by the clock.
@@ -273,7 +300,7 @@ impl Driver {
         partition.carried.lines += processed.lines;
         partition.carried.records += processed.records;
         if let Some(promised) = done.watermark {
-            partition.promised = Some(promised);
+            partition.promised = partition.promised.max(Some(promised));
         }
         let passes = match scan.target {
             Target::Sink => true,

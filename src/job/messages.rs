@@ -22,6 +22,17 @@ pub(crate) enum ToDriver {
     },
     /// A chunk was processed.
     Processed(Box<Done>),
+    /// An upstream job promises a watermark for what follows the first `chunks` chunks of a partition.
+    Promised {
+        /// The ordinal of the scan.
+        scan: usize,
+        /// The partition.
+        partition: usize,
+        /// How many chunks came before.
+        chunks: u64,
+        /// The watermark.
+        watermark: Watermark,
+    },
     /// A partition ended after `chunks` chunks.
     PartitionEnd {
         /// The ordinal of the scan.

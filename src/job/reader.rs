@@ -77,6 +77,15 @@ impl Reader {
                     }
                 }
                 Polled::Idle => self.note_quiet(&partitions),
+                Polled::Advanced { partition, watermark } => {
+                    let chunks = partitions[partition].chunks;
+                    drop(self.driver.send(ToDriver::Promised {
+                        scan: self.scan,
+                        partition,
+                        chunks,
+                        watermark,
+                    }));
+                }
                 Polled::PartitionEnd(partition) => {
                     let chunks = partitions[partition].chunks;
                     drop(self.driver.send(ToDriver::PartitionEnd { scan: self.scan, partition, chunks }));

