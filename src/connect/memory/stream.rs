@@ -39,6 +39,8 @@ struct State {
     abandoned: bool,
     /// Whether somebody beside the writers decides when the stream ends.
     kept_open: bool,
+    /// Whether readers may still come who want the first row.
+    holding: bool,
     /// Where each reader is, where rows are dropped once all have read them.
     readers: Option<Vec<Option<i64>>>,
 }
@@ -63,7 +65,7 @@ impl MemoryStream {
     }
 
     fn new(name: &str, schema: SchemaRef, readers: Option<Vec<Option<i64>>>) -> Arc<Self> {
-        let state = State { readers, ..State::default() };
+        let state = State { readers, holding: true, ..State::default() };
         Arc::new(Self { name: name.to_owned(), schema, state: Mutex::new(state), changed: Condvar::new() })
     }
 
@@ -102,6 +104,11 @@ impl MemoryStream {
     pub fn let_end(&self) {
         self.state.lock().kept_open = false;
         self.end_writer();
+    }
+
+    /// Says that all readers are there: from now on rows are dropped once all have read them.
+    pub fn release(&self) {
+        self.state.lock().holding = false;
     }
 
     /// Says that a writer is gone before its end.
@@ -227,7 +234,7 @@ impl State {
     }
 
     fn drop_read(&mut self) {
-        let Some(readers) = &self.readers else { return };
+        let Some(readers) = self.readers.as_ref().filter(|_| !self.holding) else { return };
         let slowest = readers.iter().filter_map(|place| *place).min().unwrap_or(self.end);
         while self.batches.front().is_some_and(|(start, batch)| start + count(batch) <= slowest) {
             self.batches.pop_front();

@@ -64,6 +64,8 @@ pub struct PlannedApplication {
     pub notices: Vec<String>,
     /// What `SHOW` and `DESCRIBE` say, in the order of the file.
     pub answers: Vec<String>,
+    /// The streams between its jobs.
+    pub(super) between: Vec<Arc<MemoryStream>>,
     /// The streams in memory that nobody writes.
     pub(super) unwritten: Vec<Arc<MemoryStream>>,
     /// What planned them, with the registry of functions that they need.
@@ -91,6 +93,7 @@ struct Planning<'a> {
     planner: Planner,
     catalog: Catalog,
     jobs: Vec<PlannedJob>,
+    between: Vec<Arc<MemoryStream>>,
     answers: Vec<String>,
     notices: Vec<String>,
     errors: Vec<Error>,
@@ -106,6 +109,7 @@ impl<'a> Planning<'a> {
             planner: Planner::new(settings.parallelism),
             catalog,
             jobs: vec![],
+            between: vec![],
             answers: vec![],
             notices: vec![],
             errors: vec![],
@@ -388,6 +392,7 @@ impl<'a> Planning<'a> {
             }
             let stream = if keeps { MemoryStream::keeping_all } else { MemoryStream::between_jobs };
             let stream = stream(name, Arc::clone(&output));
+            self.between.push(Arc::clone(&stream));
             let visible = output.fields().iter().filter(|field| !field.name().starts_with("__")).cloned();
             let visible = Arc::new(arrow::datatypes::Schema::new(visible.collect::<Vec<_>>()));
             self.catalog.add_between_jobs(name, &stream, visible, bounded, changelog);
@@ -440,6 +445,7 @@ impl<'a> Planning<'a> {
         let unwritten = memory.filter(|stream| !self.written.contains(stream.name())).collect();
         Ok(PlannedApplication {
             jobs: self.jobs,
+            between: self.between,
             notices: self.notices,
             answers: self.answers,
             unwritten,

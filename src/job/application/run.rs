@@ -124,7 +124,7 @@ impl PlannedJob {
 impl RunningApplication {
     /// Opens all sinks, then starts all jobs; a job that cannot start stops those that did.
     pub fn start(application: PlannedApplication, settings: &Settings) -> Result<Self> {
-        let PlannedApplication { jobs, unwritten, planner, .. } = application;
+        let PlannedApplication { jobs, unwritten, planner, between, .. } = application;
         let jobs: Vec<PlannedJob> = jobs.into_iter().filter(|job| !job.explain_only).collect();
         unwritten.iter().for_each(|stream| stream.end());
         let sinks = open_sinks(&jobs, settings)?;
@@ -147,6 +147,10 @@ impl RunningApplication {
                     return Err(error);
                 }
             }
+        }
+        // A job that runs once opens its inputs when it comes to them; until then their first rows must stay.
+        if jobs.iter().all(|job| matches!(job.work, Work::Stream(_))) {
+            between.iter().for_each(|stream| stream.release());
         }
         Ok(started)
     }
