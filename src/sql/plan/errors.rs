@@ -78,6 +78,12 @@ fn plan_error(message: &str, relations: &[String]) -> Error {
             None => error.with_hint("`SHOW FUNCTIONS` lists them"),
         };
     }
+    // The planner words a call with wrong types as a bug of its own; what it says last is what the user needs.
+    if let Some((_, rest)) = message.split_once("No function matches the given name and argument types '") {
+        let call = rest.split('\'').next().unwrap_or(rest);
+        return Error::invalid(format!("no function takes these types: `{call}`"))
+            .with_hint("cast the arguments: CAST(x AS …)");
+    }
     Error::invalid(message.to_owned())
 }
 
