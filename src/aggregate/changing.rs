@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int8Array, RecordBatch};
 
+use super::groups::{KeyedRows, push};
 use super::keyed_states::KeyedStates;
-use super::spec::AggregateSpec;
+use super::showing::Showing;
+use super::spec::{AggregateSpec, Bounds};
 use super::window_aggregate::window_slices;
+use super::window_key::WindowKey;
 use crate::error::Result;
 use crate::flow::{ChangeBatch, EpochContext, Operator, StateDelta};
 use crate::time::Watermark;
@@ -18,10 +21,11 @@ use crate::time::Watermark;
 pub struct ChangingAggregate {
     name: String,
     spec: Arc<AggregateSpec>,
-    /// By window start; `i64::MIN` where there is no window.
+    showing: Showing,
+    /// By window; `i64::MAX` where there is none.
     windows: BTreeMap<i64, KeyedStates>,
-    /// The partial states of the running epoch, by window.
-    arrived: BTreeMap<i64, Vec<RecordBatch>>,
+    /// The partial states of the running epoch and of windows that are not shown yet, by window.
+    arrived: BTreeMap<i64, Vec<KeyedRows>>,
     watermark: Watermark,
     /// Whether this instance answers for an empty input: `SELECT count(*)` of nothing is one row.
     answers_empty_input: bool,
@@ -31,9 +35,16 @@ pub struct ChangingAggregate {
 impl ChangingAggregate {
     /// Creates the operator; `first_shard` says whether it is the one that answers for an empty input, `record`
     /// whether deltas will be asked for.
-    pub fn try_new(name: String, spec: Arc<AggregateSpec>, first_shard: bool, record: bool) -> Self {
+    pub fn new(
+        name: String,
+        spec: Arc<AggregateSpec>,
+        showing: Showing,
+        first_shard: bool,
+        record: bool,
+    ) -> Self {
         Self {
             name,
+            showing,
             windows: BTreeMap::new(),
             arrived: BTreeMap::new(),
             watermark: Watermark::NONE,
@@ -43,30 +54,48 @@ impl ChangingAggregate {
         }
     }
 
-    fn take_in(&mut self, states: &RecordBatch) {
-        if self.spec.window.is_none() {
-            self.arrived.entry(i64::MIN).or_default().push(states.clone());
-            return;
+    fn take_in(&mut self, states: &RecordBatch) -> Result<()> {
+        for (pane, first, rows) in window_slices(&self.spec, states) {
+            let rows = KeyedRows::of(&self.spec, &rows);
+            let windows = match &self.spec.window {
+                Some(WindowKey::Aligned { windows, .. }) => first..=*windows.windows_of(pane).end(),
+                _ => pane..=pane,
+            };
+            for window in windows {
+                push(&self.spec, self.arrived.entry(window).or_default(), rows.clone())?;
+            }
         }
-        for (start, rows) in window_slices(states) {
-            self.arrived.entry(start).or_default().push(rows);
-        }
+        Ok(())
     }
 
-    /// Merges what arrived, and returns what it changed.
+    /// Returns the instant from which on a window is shown.
+    fn shown_at(&self, window: i64) -> i64 {
+        let Some(key) = &self.spec.window else { return i64::MIN };
+        let grace = key.grace_ms();
+        self.showing.from(key.closes_at(window).saturating_sub(grace), grace)
+    }
+
+    /// Merges what arrived for windows that are shown, and returns what it changed.
     fn settle(&mut self) -> Result<Vec<ChangeBatch>> {
         let mut changes = vec![];
-        for (start, batches) in std::mem::take(&mut self.arrived) {
-            let states = match self.windows.entry(start) {
+        let shown: Vec<i64> = self
+            .arrived
+            .keys()
+            .copied()
+            .filter(|&window| self.watermark.has_reached(self.shown_at(window)))
+            .collect();
+        for window in shown {
+            let Some(parts) = self.arrived.remove(&window) else { continue };
+            let states = match self.windows.entry(window) {
                 std::collections::btree_map::Entry::Occupied(states) => states.into_mut(),
                 std::collections::btree_map::Entry::Vacant(place) => {
                     place.insert(KeyedStates::try_new(Arc::clone(&self.spec))?)
                 }
             };
-            let (keys, values, weights) = states.merge(&batches)?.into_rows()?;
+            let (keys, values, weights) = states.merge(&parts)?.into_rows()?;
             self.answers_empty_input = false;
             if !weights.is_empty() {
-                changes.push(self.changelog(start, &keys, values, weights)?);
+                changes.push(self.changelog(window, &keys, values, weights)?);
             }
         }
         Ok(changes)
@@ -74,21 +103,21 @@ impl ChangingAggregate {
 
     fn changelog(
         &self,
-        start: i64,
+        window: i64,
         keys: &[ArrayRef],
         values: Vec<ArrayRef>,
         weights: Vec<i8>,
     ) -> Result<ChangeBatch> {
-        let window_start = self.spec.window.is_some().then_some(start);
-        let rows = self.spec.result(window_start, keys, values, weights.len())?;
+        let bounds = self.spec.window.as_ref().map_or(0..0, |key| key.bounds(window));
+        let rows = self.spec.result(&Bounds::Same(bounds), keys, values, weights.len())?;
         let only_inserts = weights.iter().all(|&weight| weight > 0);
         ChangeBatch::try_new(rows, (!only_inserts).then(|| Int8Array::from(weights)))
     }
 
     fn drop_closed(&mut self) {
         if let Some(key) = &self.spec.window {
-            let (window, watermark) = (key.window, self.watermark);
-            self.windows.retain(|&start, _| !watermark.has_reached(window.closes_at(start)));
+            let watermark = self.watermark;
+            self.windows.retain(|&window, _| !watermark.has_reached(key.closes_at(window)));
         }
     }
 }
@@ -105,7 +134,7 @@ impl Operator for ChangingAggregate {
         _epoch: &EpochContext,
     ) -> Result<Vec<ChangeBatch>> {
         if change.num_rows() > 0 {
-            self.take_in(change.rows());
+            self.take_in(change.rows())?;
             if let Some(recorded) = &mut self.recorded {
                 recorded.push(StateDelta { rows: change.rows().clone(), watermark: self.watermark });
             }
@@ -116,6 +145,9 @@ impl Operator for ChangingAggregate {
     fn advance(&mut self, watermark: Watermark, _epoch: &EpochContext) -> Result<Vec<ChangeBatch>> {
         let mut changes = self.settle()?;
         self.watermark.advance_to(watermark);
+        if self.showing != Showing::Always {
+            changes.extend(self.settle()?);
+        }
         self.drop_closed();
         if self.answers_empty_input && self.watermark == Watermark::END {
             self.answers_empty_input = false;
@@ -134,16 +166,18 @@ impl Operator for ChangingAggregate {
 
     fn restore(&mut self, delta: &StateDelta) -> Result<()> {
         if delta.rows.num_rows() > 0 {
-            self.take_in(&delta.rows);
-            // What these states changed was emitted before the snapshot.
-            self.settle()?;
+            self.take_in(&delta.rows)?;
         }
+        // What these states changed was emitted before the snapshot.
+        self.settle()?;
         self.watermark.advance_to(delta.watermark);
+        self.settle()?;
         self.drop_closed();
         Ok(())
     }
 
     fn bytes(&self) -> usize {
-        self.windows.values().map(KeyedStates::bytes).sum()
+        let arrived: usize = self.arrived.values().flatten().map(KeyedRows::bytes).sum();
+        arrived + self.windows.values().map(KeyedStates::bytes).sum::<usize>()
     }
 }

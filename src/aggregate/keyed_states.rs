@@ -7,7 +7,8 @@ use arrow::compute::kernels::cmp::distinct;
 use arrow::compute::{concat, interleave, or, take};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
-use super::spec::{AggregateSpec, Groups};
+use super::groups::{Groups, KeyedRows};
+use super::spec::AggregateSpec;
 use crate::error::Result;
 
 /// Where a group's newest state is.
@@ -81,15 +82,14 @@ impl KeyedStates {
     }
 
     /// Merges an epoch's partial states, and says what they changed.
-    pub(super) fn merge(&mut self, epoch: &[RecordBatch]) -> Result<Changes> {
+    pub(super) fn merge(&mut self, epoch: &[KeyedRows]) -> Result<Changes> {
         let mut touched: Vec<u32> = vec![];
         let mut first_seen: Vec<(usize, usize)> = vec![];
         let mut locals: Vec<Vec<usize>> = Vec::with_capacity(epoch.len());
-        let key_columns = self.spec.state_keys();
+        let key_columns: Vec<usize> = (0..self.spec.keys.len()).collect();
         let mut groups = vec![];
         for (ordinal, batch) in epoch.iter().enumerate() {
-            let keys: Vec<ArrayRef> = key_columns.iter().map(|&key| Arc::clone(batch.column(key))).collect();
-            self.groups.intern(&keys, batch.num_rows(), &mut groups)?;
+            self.groups.intern(&batch.columns[..key_columns.len()], batch.rows, &mut groups)?;
             self.places.resize(self.groups.len(), NOWHERE);
             self.touched_as.resize(self.groups.len(), u32::MAX);
             let mut local = Vec::with_capacity(groups.len());
@@ -124,7 +124,7 @@ impl KeyedStates {
 
     fn apply(
         &mut self,
-        epoch: &[RecordBatch],
+        epoch: &[KeyedRows],
         locals: &[Vec<usize>],
         touched: Vec<u32>,
         keys: Vec<ArrayRef>,
@@ -140,7 +140,7 @@ impl KeyedStates {
         self.merge_into(&mut sums, &prior, &had, covered)?;
         for (batch, local) in epoch.iter().zip(locals) {
             covered = local.iter().map(|&local| local + 1).fold(covered, usize::max);
-            self.merge_into(&mut sums, &batch.columns()[self.spec.first_state()..], local, covered)?;
+            self.merge_into(&mut sums, &batch.columns[self.spec.keys.len()..], local, covered)?;
         }
         let mut states = vec![];
         for sum in &mut sums {
@@ -241,12 +241,12 @@ impl KeyedStates {
     }
 }
 
-fn gather(epoch: &[RecordBatch], columns: &[usize], rows: &[(usize, usize)]) -> Result<Vec<ArrayRef>> {
+fn gather(epoch: &[KeyedRows], columns: &[usize], rows: &[(usize, usize)]) -> Result<Vec<ArrayRef>> {
     columns
         .iter()
         .map(|&column| {
             let arrays: Vec<&dyn arrow::array::Array> =
-                epoch.iter().map(|batch| batch.column(column).as_ref()).collect();
+                epoch.iter().map(|batch| batch.columns[column].as_ref()).collect();
             Ok(interleave(&arrays, rows)?)
         })
         .collect()

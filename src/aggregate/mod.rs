@@ -6,12 +6,22 @@
 //! the incremental snapshot.
 
 mod changing;
+mod groups;
+mod hopping_states;
 mod keyed_states;
 mod partial;
+mod session_aggregate;
+mod session_runs;
+mod session_states;
+mod showing;
 mod spec;
 mod window_aggregate;
+mod window_key;
 
 pub use changing::ChangingAggregate;
 pub use partial::PartialAggregate;
-pub use spec::{AggregateSpec, GroupColumn, WindowKey};
+pub use session_aggregate::SessionAggregate;
+pub use showing::Showing;
+pub use spec::{AggregateSpec, GroupColumn};
 pub use window_aggregate::FinalAggregate;
+pub use window_key::{Closing, RowTime, WindowKey};

@@ -3,18 +3,26 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, TimestampMillisecondArray,
-    UInt32Array,
+    ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array,
 };
-use arrow::compute::{concat_batches, take};
-use arrow::datatypes::{DataType, SchemaRef, TimeUnit, TimestampMillisecondType};
+use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take, take_record_batch};
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::aggregates::group_values::new_group_values;
+use datafusion::physical_plan::aggregates::order::GroupOrdering;
 use datafusion::physical_plan::aggregates::{AggregateMode, aggregate_expressions};
 
-use super::spec::{AggregateSpec, Groups};
+use super::groups::Groups;
+use super::session_runs::{Runs, place_in_time};
+use super::spec::AggregateSpec;
+use super::window_key::{LATE, Placement, RowTime, WindowKey};
 use crate::error::{Error, Result};
 use crate::flow::{ChangeBatch, Step, Tally};
+use crate::time::SessionWindow;
+
+/// Up to how many panes of a batch are aggregated one after the other.
+const FEW_PARTS: usize = 8;
 
 /// Aggregates each batch by itself.
 ///
@@ -68,35 +76,133 @@ impl PartialAggregate {
         Ok(Inputs { keys, arguments, filters, rows: count })
     }
 
-    /// Returns the start of each row's window, NULL for late rows.
-    fn window_starts(&self, rows: &RecordBatch) -> Result<Option<TimestampMillisecondArray>> {
-        let Some(key) = &self.spec.window else { return Ok(None) };
-        let starts = key.start.evaluate(rows)?.into_array(rows.num_rows())?;
-        match starts.data_type() {
-            DataType::Timestamp(TimeUnit::Millisecond, _) => {
-                Ok(Some(starts.as_primitive::<TimestampMillisecondType>().clone()))
-            }
-            other => Err(Error::internal(format!("window bounds are of type {other}"))),
-        }
-    }
-
-    fn aggregate(&mut self, window_start: Option<i64>, inputs: &Inputs) -> Result<RecordBatch> {
+    /// Aggregates rows of one part.
+    fn aggregate(&mut self, part: Option<(i64, i64)>, inputs: &Inputs) -> Result<RecordBatch> {
         self.groups.intern(&inputs.keys, inputs.rows, &mut self.group_of_row)?;
         let total = self.groups.len();
+        self.update(inputs, total)?;
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
+        if let Some((pane, first)) = part {
+            let prefix = [pane, first].into_iter().take(self.spec.first_key());
+            columns.extend(prefix.map(|value| Arc::new(Int64Array::from_value(value, total)) as ArrayRef));
+        }
+        columns.extend(self.groups.drain()?);
+        self.add_states(&mut columns)?;
+        self.states(columns, total)
+    }
+
+    /// Aggregates rows of many parts at once: the part is one more key.
+    fn aggregate_parts(&mut self, placement: &Placement, inputs: &Inputs) -> Result<RecordBatch> {
+        let prefix = self.spec.first_key();
+        let fields = self.schema.fields().iter().take(prefix + self.spec.keys.len()).cloned();
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let mut groups = Groups::Keyed(new_group_values(schema, &GroupOrdering::None)?);
+        let part = |row: &u32| placement.parts[*row as usize];
+        let panes = Int64Array::from_iter_values(placement.part_of_row.iter().map(|row| part(row).0));
+        let firsts = Int64Array::from_iter_values(placement.part_of_row.iter().map(|row| part(row).1));
+        let mut keys: Vec<ArrayRef> = vec![Arc::new(panes), Arc::new(firsts)];
+        keys.truncate(prefix);
+        keys.extend(inputs.keys.iter().cloned());
+        groups.intern(&keys, inputs.rows, &mut self.group_of_row)?;
+        let total = groups.len();
+        self.update(inputs, total)?;
+        let mut columns = groups.drain()?;
+        self.add_states(&mut columns)?;
+        let states = self.states(columns, total)?;
+        let order = states.columns()[..prefix]
+            .iter()
+            .map(|values| SortColumn { values: Arc::clone(values), options: None });
+        let order = lexsort_to_indices(&order.collect::<Vec<_>>(), None)?;
+        Ok(take_record_batch(&states, &order)?)
+    }
+
+    fn update(&mut self, inputs: &Inputs, total: usize) -> Result<()> {
         let each = self.accumulators.iter_mut().zip(&inputs.arguments).zip(&inputs.filters);
         for ((accumulator, arguments), filter) in each {
             accumulator.update_batch(arguments, &self.group_of_row, filter.as_ref(), total)?;
         }
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
-        if let Some(start) = window_start {
-            columns.push(Arc::new(TimestampMillisecondArray::from_value(start, total)));
-        }
-        columns.extend(self.groups.drain()?);
+        Ok(())
+    }
+
+    fn add_states(&mut self, columns: &mut Vec<ArrayRef>) -> Result<()> {
         for accumulator in &mut self.accumulators {
             columns.extend(accumulator.state(EmitTo::All)?);
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(total));
+        Ok(())
+    }
+
+    fn states(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
+    }
+
+    /// Aggregates a batch by key and session.
+    fn aggregate_sessions(
+        &mut self,
+        time: &RowTime,
+        windows: SessionWindow,
+        rows: &RecordBatch,
+        tally: &mut Tally,
+    ) -> Result<RecordBatch> {
+        let mut inputs = self.evaluate(rows)?;
+        let (times, watermarks) = time.evaluate(rows)?;
+        let placed = place_in_time(&windows, &times, &watermarks, tally);
+        if placed.rows.len() < inputs.rows {
+            inputs = inputs.take(&UInt32Array::from(placed.rows))?;
+        }
+        tally.merged += inputs.rows as u64;
+        self.groups.intern(&inputs.keys, inputs.rows, &mut self.group_of_row)?;
+        self.groups.drain()?;
+        let runs = Runs::find(&windows, &self.group_of_row, &placed.times);
+        self.group_of_row = runs.run_of_row;
+        let total = runs.first.len();
+        self.update(&inputs, total)?;
+        let mut columns: Vec<ArrayRef> =
+            vec![Arc::new(Int64Array::from(runs.first)), Arc::new(Int64Array::from(runs.last))];
+        let one_of_each = UInt32Array::from(runs.row);
+        for key in &inputs.keys {
+            columns.push(take(key, &one_of_each, None)?);
+        }
+        self.add_states(&mut columns)?;
+        self.states(columns, total)
+    }
+
+    fn partial(&mut self, rows: &RecordBatch, tally: &mut Tally) -> Result<RecordBatch> {
+        let placement = match self.spec.window.clone() {
+            None => {
+                tally.merged += rows.num_rows() as u64;
+                let inputs = self.evaluate(rows)?;
+                return self.aggregate(None, &inputs);
+            }
+            Some(WindowKey::Session { time, windows }) => {
+                return self.aggregate_sessions(&time, windows, rows, tally);
+            }
+            Some(key) => key.place(rows)?,
+        };
+        let mut inputs = self.evaluate(rows)?;
+        tally.late += placement.late;
+        tally.partly_late += placement.partly_late;
+        tally.put_later += placement.put_later;
+        tally.merged += inputs.rows as u64 - placement.late;
+        match placement.parts.as_slice() {
+            [part] if placement.late == 0 => self.aggregate(Some(*part), &inputs),
+            parts if parts.len() <= FEW_PARTS => {
+                let parts = by_part(&placement, &inputs)?;
+                let states = parts.iter().map(|(part, inputs)| self.aggregate(Some(*part), inputs));
+                let states = states.collect::<Result<Vec<_>>>()?;
+                Ok(concat_batches(&self.schema, &states)?)
+            }
+            _ => {
+                let mut placement = placement;
+                if placement.late > 0 {
+                    let kept = (0u32..).zip(&placement.part_of_row).filter(|(_, part)| **part != LATE);
+                    let kept: Vec<u32> = kept.map(|(row, _)| row).collect();
+                    placement.part_of_row.retain(|part| *part != LATE);
+                    inputs = inputs.take(&UInt32Array::from(kept))?;
+                }
+                self.aggregate_parts(&placement, &inputs)
+            }
+        }
     }
 
     /// Drops half-built groups, so that the step can be used again after an error.
@@ -119,61 +225,26 @@ impl Step for PartialAggregate {
         if batch.num_rows() == 0 {
             return Ok(ChangeBatch::inserts(RecordBatch::new_empty(Arc::clone(&self.schema))));
         }
-        let inputs = self.evaluate(batch.rows())?;
-        let starts = self.window_starts(batch.rows())?;
-        let parts = match &starts {
-            None => vec![(None, inputs)],
-            Some(starts) => by_window(starts, inputs, tally)?,
-        };
-        let mut states = Vec::with_capacity(parts.len());
-        for (start, inputs) in &parts {
-            match self.aggregate(*start, inputs) {
-                Ok(rows) => states.push(rows),
-                Err(error) => {
-                    self.start_afresh()?;
-                    return Err(error);
-                }
+        match self.partial(batch.rows(), tally) {
+            Ok(states) => Ok(ChangeBatch::inserts(states)),
+            Err(error) => {
+                self.start_afresh()?;
+                Err(error)
             }
-        }
-        tally.merged += parts.iter().map(|(_, inputs)| inputs.rows as u64).sum::<u64>();
-        match <[RecordBatch; 1]>::try_from(states) {
-            Ok([rows]) => Ok(ChangeBatch::inserts(rows)),
-            Err(states) => Ok(ChangeBatch::inserts(concat_batches(&self.schema, &states)?)),
         }
     }
 }
 
-/// Splits the inputs by window, ascending, and counts the late rows.
-fn by_window(
-    starts: &TimestampMillisecondArray,
-    inputs: Inputs,
-    tally: &mut Tally,
-) -> Result<Vec<(Option<i64>, Inputs)>> {
-    let late = starts.null_count();
-    tally.late += late as u64;
-    if late == 0 {
-        let first = starts.value(0);
-        if starts.values().iter().all(|&start| start == first) {
-            return Ok(vec![(Some(first), inputs)]);
+/// Splits the inputs by part, in the order of the parts.
+fn by_part(placement: &Placement, inputs: &Inputs) -> Result<Vec<((i64, i64), Inputs)>> {
+    let mut rows: Vec<((i64, i64), Vec<u32>)> = placement.parts.iter().map(|part| (*part, vec![])).collect();
+    for (row, part) in (0u32..).zip(&placement.part_of_row) {
+        if *part != LATE {
+            rows[*part as usize].1.push(row);
         }
     }
-    let mut windows: Vec<(i64, Vec<u32>)> = vec![];
-    let mut last = 0;
-    for (row, start) in starts.iter().enumerate() {
-        let Some(start) = start else { continue };
-        if windows.get(last).is_none_or(|window| window.0 != start) {
-            last = windows.iter().position(|window| window.0 == start).unwrap_or_else(|| {
-                windows.push((start, vec![]));
-                windows.len() - 1
-            });
-        }
-        windows[last].1.push(u32::try_from(row).unwrap_or(u32::MAX));
-    }
-    windows.sort_unstable_by_key(|window| window.0);
-    windows
-        .into_iter()
-        .map(|(start, rows)| Ok((Some(start), inputs.take(&UInt32Array::from(rows))?)))
-        .collect()
+    rows.sort_unstable_by_key(|(part, _)| *part);
+    rows.into_iter().map(|(part, rows)| Ok((part, inputs.take(&UInt32Array::from(rows))?))).collect()
 }
 
 impl Inputs {

@@ -1,30 +1,20 @@
 //! [`AggregateSpec`]: what an aggregation computes, compiled once per job.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, TimestampMillisecondArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
-use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use arrow::compute::{binary, cast};
+use arrow::datatypes::{DataType, DurationMillisecondType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use datafusion::logical_expr::GroupsAccumulator;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
-use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
+use datafusion::physical_plan::aggregates::group_values::new_group_values;
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
 
+use super::groups::Groups;
+use super::window_key::WindowKey;
 use crate::error::Result;
-use crate::time::TumblingWindow;
-
-/// The name of the first column of partial states when the aggregation has a window: the window's start.
-pub(super) const WINDOW_START: &str = "__window_start";
-
-/// How windows come into the groups.
-#[derive(Debug, Clone)]
-pub struct WindowKey {
-    /// Gives each row the start of its window, or NULL when the row is late.
-    pub start: Arc<dyn PhysicalExpr>,
-    /// The windows.
-    pub window: TumblingWindow,
-}
 
 /// What a group column of the result is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +25,8 @@ pub enum GroupColumn {
     WindowStart,
     /// The end of the window.
     WindowEnd,
+    /// From the first row of a session to its last.
+    SessionDuration,
 }
 
 /// What an aggregation computes.
@@ -55,14 +47,9 @@ pub struct AggregateSpec {
 }
 
 impl AggregateSpec {
-    /// Returns the schema of partial states: the window's start if there is a window, the keys, and the functions'
-    /// states.
+    /// Returns the schema of partial states: where the windows are, the keys, and the functions' states.
     pub fn state_schema(&self) -> Result<SchemaRef> {
-        let mut fields: Vec<FieldRef> = vec![];
-        if self.window.is_some() {
-            let instant = DataType::Timestamp(TimeUnit::Millisecond, None);
-            fields.push(Arc::new(Field::new(WINDOW_START, instant, false)));
-        }
+        let mut fields = self.window.as_ref().map(WindowKey::fields).unwrap_or_default();
         for (ordinal, (_, field)) in self.keys.iter().enumerate() {
             fields.push(Arc::new(Field::new(format!("key_{ordinal}"), field.data_type().clone(), true)));
         }
@@ -77,13 +64,18 @@ impl AggregateSpec {
 
     /// Returns the ordinals of the key columns in the partial states.
     pub fn state_keys(&self) -> Vec<usize> {
-        let first = usize::from(self.window.is_some());
+        let first = self.first_key();
         (first..first + self.keys.len()).collect()
     }
 
     /// Returns the ordinal of the first state column in the partial states.
     pub(super) fn first_state(&self) -> usize {
-        usize::from(self.window.is_some()) + self.keys.len()
+        self.first_key() + self.keys.len()
+    }
+
+    /// Returns the ordinal of the first key in the partial states.
+    pub(super) fn first_key(&self) -> usize {
+        self.window.as_ref().map_or(0, |window| window.fields().len())
     }
 
     /// Returns for each function how many state columns it has.
@@ -119,7 +111,7 @@ impl AggregateSpec {
             Ok(function.create_accumulator()?.evaluate()?.to_array()?)
         };
         let values = self.functions.iter().map(nothing).collect::<Result<_>>()?;
-        self.result(None, &[], values, 1)
+        self.result(&Bounds::Same(0..0), &[], values, 1)
     }
 
     /// Returns the values of the functions for no group at all.
@@ -128,24 +120,21 @@ impl AggregateSpec {
         values.map(|field| arrow::array::new_empty_array(field.data_type())).collect()
     }
 
-    /// Puts a result together; `window_start` is the window that all groups belong to.
+    /// Puts a result together.
     pub(super) fn result(
         &self,
-        window_start: Option<i64>,
+        bounds: &Bounds,
         keys: &[ArrayRef],
         values: Vec<ArrayRef>,
         rows: usize,
     ) -> Result<RecordBatch> {
         let mut columns = Vec::with_capacity(self.layout.len() + values.len());
         for (column, field) in self.layout.iter().zip(self.output.fields()) {
-            let start = window_start.unwrap_or_default();
             columns.push(match column {
                 GroupColumn::Key(key) => Arc::clone(&keys[*key]),
-                GroupColumn::WindowStart => instants(start, rows, field.data_type())?,
-                GroupColumn::WindowEnd => {
-                    let end = self.window.as_ref().map_or(start, |key| key.window.end(start));
-                    instants(end, rows, field.data_type())?
-                }
+                GroupColumn::WindowStart => bounds.start(rows, field.data_type())?,
+                GroupColumn::WindowEnd => bounds.end(rows, field.data_type())?,
+                GroupColumn::SessionDuration => bounds.duration(rows, field.data_type())?,
             });
         }
         columns.extend(values);
@@ -154,73 +143,47 @@ impl AggregateSpec {
     }
 }
 
-fn instants(millis: i64, rows: usize, data_type: &DataType) -> Result<ArrayRef> {
-    let instants = TimestampMillisecondArray::from_value(millis, rows);
+/// The window columns of some groups.
+pub(super) enum Bounds {
+    /// All groups are of one window; without windows it is any.
+    Same(Range<i64>),
+    /// Sessions: their first and last rows, and their gap.
+    Sessions { first: Int64Array, last: Int64Array, gap_ms: i64 },
+}
+
+impl Bounds {
+    fn start(&self, rows: usize, data_type: &DataType) -> Result<ArrayRef> {
+        match self {
+            Self::Same(window) => instants(Int64Array::from_value(window.start, rows), data_type),
+            Self::Sessions { first, .. } => instants(first.clone(), data_type),
+        }
+    }
+
+    fn end(&self, rows: usize, data_type: &DataType) -> Result<ArrayRef> {
+        match self {
+            Self::Same(window) => instants(Int64Array::from_value(window.end, rows), data_type),
+            Self::Sessions { last, gap_ms, .. } => {
+                instants(last.unary(|last| last.saturating_add(*gap_ms)), data_type)
+            }
+        }
+    }
+
+    fn duration(&self, rows: usize, data_type: &DataType) -> Result<ArrayRef> {
+        let millis: Int64Array = match self {
+            Self::Same(window) => Int64Array::from_value(window.end.saturating_sub(window.start), rows),
+            Self::Sessions { first, last, .. } => binary(last, first, i64::saturating_sub)?,
+        };
+        Ok(cast(&millis.reinterpret_cast::<DurationMillisecondType>(), data_type)?)
+    }
+}
+
+fn instants(millis: Int64Array, data_type: &DataType) -> Result<ArrayRef> {
+    if data_type == &DataType::Int64 {
+        return Ok(Arc::new(millis));
+    }
+    let instants: TimestampMillisecondArray = millis.reinterpret_cast();
     if data_type == &DataType::Timestamp(TimeUnit::Millisecond, None) {
         return Ok(Arc::new(instants));
     }
-    if data_type == &DataType::Int64 {
-        return Ok(Arc::new(Int64Array::from_value(millis, rows)));
-    }
     Ok(cast(&instants, data_type)?)
-}
-
-/// Gives each distinct key a dense ordinal.
-pub(super) enum Groups {
-    /// No keys: one group for everything.
-    One {
-        /// Whether a row was there.
-        seen: bool,
-    },
-    /// Groups by key.
-    Keyed(Box<dyn GroupValues>),
-}
-
-impl Groups {
-    /// Sets `groups` to the group of each of the `rows` rows.
-    pub(super) fn intern(&mut self, keys: &[ArrayRef], rows: usize, groups: &mut Vec<usize>) -> Result<()> {
-        match self {
-            Self::One { seen } => {
-                *seen |= rows > 0;
-                groups.clear();
-                groups.resize(rows, 0);
-            }
-            Self::Keyed(values) => values.intern(keys, groups)?,
-        }
-        Ok(())
-    }
-
-    /// Returns the number of groups.
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Self::One { seen } => usize::from(*seen),
-            Self::Keyed(values) => values.len(),
-        }
-    }
-
-    /// Returns the keys of all groups in the order of their ordinals, and forgets them.
-    pub(super) fn drain(&mut self) -> Result<Vec<ArrayRef>> {
-        match self {
-            Self::One { seen } => {
-                *seen = false;
-                Ok(vec![])
-            }
-            Self::Keyed(values) if values.is_empty() => Ok(vec![]),
-            Self::Keyed(values) => {
-                let rows = values.len();
-                let keys = values.emit(EmitTo::All)?;
-                // Keys of several columns are still in the hash table after they were emitted.
-                values.clear_shrink(rows);
-                Ok(keys)
-            }
-        }
-    }
-
-    /// Returns about how many bytes the keys take.
-    pub(super) fn bytes(&self) -> usize {
-        match self {
-            Self::One { .. } => 0,
-            Self::Keyed(values) => values.size(),
-        }
-    }
 }

@@ -3,92 +3,95 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::TimestampMillisecondType;
-use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
 
-use super::spec::{AggregateSpec, Groups};
+use super::groups::{KeyedRows, LiveStates};
+use super::hopping_states::HoppingStates;
+use super::spec::{AggregateSpec, Bounds};
+use super::window_key::WindowKey;
 use crate::error::Result;
 use crate::flow::{ChangeBatch, EpochContext, Operator, StateDelta};
 use crate::time::Watermark;
 
 /// Merges partial states by window and emits each window's groups once, when the watermark closes it.
 ///
-/// Without a window there is one pane that the end of the input closes.
+/// Without a window there is one that the end of the input closes.
 pub struct FinalAggregate {
     name: String,
     spec: Arc<AggregateSpec>,
-    state_widths: Vec<usize>,
-    /// By window start; the whole input is the pane `i64::MIN`.
-    panes: BTreeMap<i64, Pane>,
-    group_of_row: Vec<usize>,
+    states: States,
     watermark: Watermark,
     /// Whether this instance answers for an empty input: `SELECT count(*)` of nothing is one row.
     answers_empty_input: bool,
     recorded: Option<Vec<StateDelta>>,
 }
 
-struct Pane {
-    groups: Groups,
-    accumulators: Vec<Box<dyn GroupsAccumulator>>,
+/// The states of the windows that are open.
+enum States {
+    /// No row is in two windows: by window, the whole input is the window `i64::MAX`.
+    Apart(BTreeMap<i64, LiveStates>),
+    /// Windows share the panes they are made of.
+    Overlapping(HoppingStates),
 }
 
 impl FinalAggregate {
     /// Creates the operator; `first_shard` says whether it is the one that answers for an empty input, `record`
     /// whether deltas will be asked for.
-    pub fn try_new(name: String, spec: Arc<AggregateSpec>, first_shard: bool, record: bool) -> Result<Self> {
-        Ok(Self {
+    pub fn new(name: String, spec: Arc<AggregateSpec>, first_shard: bool, record: bool) -> Self {
+        let states = match &spec.window {
+            Some(WindowKey::Aligned { windows, .. }) if windows.overlap() => {
+                States::Overlapping(HoppingStates::new(*windows))
+            }
+            _ => States::Apart(BTreeMap::new()),
+        };
+        Self {
             name,
-            state_widths: spec.state_widths()?,
-            panes: BTreeMap::new(),
-            group_of_row: vec![],
+            states,
             watermark: Watermark::NONE,
             answers_empty_input: first_shard && spec.keys.is_empty() && spec.window.is_none(),
             recorded: record.then(Vec::new),
             spec,
-        })
+        }
     }
 
     fn merge(&mut self, states: &RecordBatch) -> Result<()> {
-        if self.spec.window.is_none() {
-            return self.merge_pane(i64::MIN, states);
-        }
-        for (start, rows) in window_slices(states) {
-            self.merge_pane(start, &rows)?;
-        }
-        Ok(())
-    }
-
-    fn merge_pane(&mut self, start: i64, states: &RecordBatch) -> Result<()> {
-        let pane = match self.panes.entry(start) {
-            std::collections::btree_map::Entry::Occupied(pane) => pane.into_mut(),
-            std::collections::btree_map::Entry::Vacant(place) => {
-                place.insert(Pane { groups: self.spec.groups()?, accumulators: self.spec.accumulators()? })
+        for (window, first, rows) in window_slices(&self.spec, states) {
+            let rows = KeyedRows::of(&self.spec, &rows);
+            match &mut self.states {
+                States::Apart(windows) => {
+                    let live = match windows.entry(window) {
+                        std::collections::btree_map::Entry::Occupied(live) => live.into_mut(),
+                        std::collections::btree_map::Entry::Vacant(place) => {
+                            place.insert(LiveStates::try_new(&self.spec)?)
+                        }
+                    };
+                    live.merge(&self.spec, &rows.columns, rows.rows)?;
+                }
+                States::Overlapping(panes) => panes.add(&self.spec, window, first, rows)?,
             }
-        };
-        let keys: Vec<ArrayRef> =
-            self.spec.state_keys().into_iter().map(|column| Arc::clone(states.column(column))).collect();
-        pane.groups.intern(&keys, states.num_rows(), &mut self.group_of_row)?;
-        let total = pane.groups.len();
-        let mut column = self.spec.first_state();
-        for (accumulator, width) in pane.accumulators.iter_mut().zip(&self.state_widths) {
-            accumulator.merge_batch(&states.columns()[column..column + width], &self.group_of_row, total)?;
-            column += width;
         }
         Ok(())
     }
 
-    fn closes_at(&self, start: i64) -> i64 {
-        self.spec.window.as_ref().map_or(i64::MAX, |key| key.window.closes_at(start))
-    }
-
-    fn emit(&self, start: i64, mut pane: Pane) -> Result<ChangeBatch> {
-        let rows = pane.groups.len();
-        let keys = pane.groups.drain()?;
-        let values = pane.accumulators.iter_mut().map(|accumulator| Ok(accumulator.evaluate(EmitTo::All)?));
-        let values: Vec<ArrayRef> = values.collect::<Result<_>>()?;
-        let window_start = self.spec.window.is_some().then_some(start);
-        Ok(ChangeBatch::inserts(self.spec.result(window_start, &keys, values, rows)?))
+    /// Takes the next window out that the watermark has closed.
+    fn next_closed(&mut self) -> Result<Option<(i64, LiveStates)>> {
+        let (spec, watermark) = (&self.spec, self.watermark);
+        let closes_at = |window: i64| spec.window.as_ref().map_or(window, |key| key.closes_at(window));
+        match &mut self.states {
+            States::Apart(windows) => {
+                let Some(first) = windows.first_entry() else { return Ok(None) };
+                let closed = watermark.has_reached(closes_at(*first.key()));
+                Ok(closed.then(|| first.remove_entry()))
+            }
+            States::Overlapping(panes) => {
+                let Some(window) = panes.next_window() else { return Ok(None) };
+                if !watermark.has_reached(closes_at(window)) {
+                    return Ok(None);
+                }
+                Ok(Some((window, panes.close(spec, window)?)))
+            }
+        }
     }
 }
 
@@ -115,14 +118,13 @@ impl Operator for FinalAggregate {
     fn advance(&mut self, watermark: Watermark, _epoch: &EpochContext) -> Result<Vec<ChangeBatch>> {
         self.watermark.advance_to(watermark);
         let mut closed = vec![];
-        while let Some((&start, _)) = self.panes.first_key_value() {
-            if !self.watermark.has_reached(self.closes_at(start)) {
-                break;
-            }
-            if let Some(pane) = self.panes.remove(&start) {
-                closed.push(self.emit(start, pane)?);
-                self.answers_empty_input = false;
-            }
+        while let Some((window, live)) = self.next_closed()? {
+            let rows = live.len();
+            let bounds = self.spec.window.as_ref().map_or(0..0, |key| key.bounds(window));
+            let (keys, values) = live.evaluate()?;
+            let result = self.spec.result(&Bounds::Same(bounds), &keys, values, rows)?;
+            closed.push(ChangeBatch::inserts(result));
+            self.answers_empty_input = false;
         }
         if self.answers_empty_input && self.watermark == Watermark::END {
             self.answers_empty_input = false;
@@ -144,31 +146,39 @@ impl Operator for FinalAggregate {
             self.merge(&delta.rows)?;
         }
         self.watermark.advance_to(delta.watermark);
-        let (window, watermark) = (self.spec.window.clone(), self.watermark);
-        self.panes.retain(|&start, _| {
-            !watermark.has_reached(window.as_ref().map_or(i64::MAX, |key| key.window.closes_at(start)))
-        });
+        // What is closed by now was emitted before the snapshot.
+        while self.next_closed()?.is_some() {}
         Ok(())
     }
 
     fn bytes(&self) -> usize {
-        let pane_bytes = |pane: &Pane| {
-            pane.groups.bytes()
-                + pane.accumulators.iter().map(|accumulator| accumulator.size()).sum::<usize>()
-        };
-        self.panes.values().map(pane_bytes).sum()
+        match &self.states {
+            States::Apart(windows) => windows.values().map(LiveStates::bytes).sum(),
+            States::Overlapping(panes) => panes.bytes(),
+        }
+    }
+
+    fn holds_back(&self, watermark: Watermark) -> Watermark {
+        self.spec.window.as_ref().map_or(watermark, |key| watermark.minus(key.grace_ms()))
     }
 }
 
-/// Cuts partial states, which are sorted by window within each batch, into one slice for each run of a window.
-pub(super) fn window_slices(states: &RecordBatch) -> Vec<(i64, RecordBatch)> {
-    let starts = states.column(0).as_primitive::<TimestampMillisecondType>().values();
+/// Cuts partial states, which are sorted by window within each batch, into one slice for each run of a window or pane;
+/// each comes with that and with the first window that its rows count in.
+pub(super) fn window_slices(spec: &AggregateSpec, states: &RecordBatch) -> Vec<(i64, i64, RecordBatch)> {
+    if spec.window.is_none() {
+        return vec![(i64::MAX, i64::MAX, states.clone())];
+    }
+    let column = |ordinal: usize| states.column(ordinal).as_primitive::<Int64Type>().values();
+    let parts = column(0);
+    let firsts = if spec.first_key() > 1 { column(1) } else { parts };
     let mut slices = vec![];
     let mut begin = 0;
-    while begin < starts.len() {
-        let start = starts[begin];
-        let length = starts[begin..].iter().take_while(|&&other| other == start).count();
-        slices.push((start, states.slice(begin, length)));
+    while begin < parts.len() {
+        let (part, first) = (parts[begin], firsts[begin]);
+        let rest = parts[begin..].iter().zip(&firsts[begin..]);
+        let length = rest.take_while(|&(&other, &other_first)| (other, other_first) == (part, first)).count();
+        slices.push((part, first, states.slice(begin, length)));
         begin += length;
     }
     slices

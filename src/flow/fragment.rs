@@ -10,6 +10,10 @@ pub struct Tally {
     pub filtered: u64,
     /// Rows that came after their window had closed.
     pub late: u64,
+    /// Rows that count in a window although one of their windows, or more, had closed.
+    pub partly_late: u64,
+    /// Rows that came after their windows had closed and were put into a later one.
+    pub put_later: u64,
     /// Rows that went into an aggregate's state.
     pub merged: u64,
     /// Rows that a step made out of one (`UNNEST`), less the rows it made them of; negative where rows vanish.
@@ -21,6 +25,8 @@ impl Tally {
     pub fn add(&mut self, other: Self) {
         self.filtered += other.filtered;
         self.late += other.late;
+        self.partly_late += other.partly_late;
+        self.put_later += other.put_later;
         self.merged += other.merged;
         self.expanded += other.expanded;
     }

@@ -50,6 +50,12 @@ pub trait Operator: Send {
     /// Returns about how many bytes the state takes.
     fn bytes(&self) -> usize;
 
+    /// Returns the watermark of what the operator gives, when that of what it takes is `watermark`: earlier where rows
+    /// come some time after they could.
+    fn holds_back(&self, watermark: Watermark) -> Watermark {
+        watermark
+    }
+
     /// Returns whether more input can still change the result; a satisfied `LIMIT` says no.
     fn wants_more(&self) -> bool {
         true

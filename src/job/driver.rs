@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::carry::Carried;
 use super::messages::{Done, Permits, SourceClock, StopFlag, ToDriver, ToSink};
-use super::progress::Progress;
+use super::progress::{Progress, TakenIn};
 use super::reader::idle_watermark;
 use super::report::{JobReport, RejectedRecord};
 use super::scan::{Processed, watermark_after};
@@ -109,7 +109,7 @@ impl Driver {
             if worth_it {
                 self.run_epoch(ready)?;
             } else if self.scans.iter().all(DrivenScan::is_quiet) {
-                self.progress.rested(self.records(), now);
+                self.progress.rested(self.taken_in(), now);
             }
             // What a source says while everything is being stopped is no reason to fail.
             let stopped = self.stop.is_raised();
@@ -260,18 +260,28 @@ impl Driver {
         }
         // A job that fails closes no window on what it has seen so far.
         let watermark = if failed.is_some() { self.watermark } else { self.advance_watermark() };
+        let mut watermarks = vec![watermark; self.operators.len()];
+        let mut sink_watermark = watermark;
         for ordinal in 0..self.operators.len() {
             let input = std::mem::take(&mut to_operators[ordinal]);
-            let output = self.operators[ordinal].run(input, watermark, &epoch)?;
+            let operator = &mut self.operators[ordinal];
+            let output = operator.run(input, watermarks[ordinal], &epoch)?;
+            let held = operator.holds_back(watermarks[ordinal]);
             match self.targets[ordinal] {
-                Target::Operator(next) => to_operators[next].extend(output),
-                Target::Sink => to_sink.extend(output),
+                Target::Operator(next) => {
+                    to_operators[next].extend(output);
+                    watermarks[next] = watermarks[next].min(held);
+                }
+                Target::Sink => {
+                    to_sink.extend(output);
+                    sink_watermark = sink_watermark.min(held);
+                }
             }
         }
         self.check_memory()?;
         self.report.lock().epochs = self.epoch;
-        self.progress.ran(self.records());
-        if self.sink.send(ToSink::Epoch(to_sink, watermark)).is_err() {
+        self.progress.ran(self.taken_in());
+        if self.sink.send(ToSink::Epoch(to_sink, sink_watermark)).is_err() {
             return Err(Error::internal("the sink is gone"));
         }
         failed.map_or(Ok(()), Err)
@@ -297,6 +307,7 @@ impl Driver {
         }
         partition.position = Some(done.end);
         partition.carried.seen = partition.carried.seen.max(processed.seen);
+        partition.carried.floor.advance_to(processed.floor.unwrap_or(Watermark::NONE));
         partition.carried.lines += processed.lines;
         partition.carried.records += processed.records;
         if let Some(promised) = done.watermark {
@@ -314,10 +325,17 @@ impl Driver {
     }
 
     /// Returns for each scan the records taken in so far.
-    fn records(&self) -> Vec<u64> {
-        let records =
-            |scan: &DrivenScan| scan.partitions.iter().map(|partition| partition.carried.records).sum();
-        self.scans.iter().map(records).collect()
+    fn taken_in(&self) -> Vec<TakenIn> {
+        let taken = |scan: &DrivenScan| TakenIn {
+            records: scan.partitions.iter().map(|partition| partition.carried.records).sum(),
+            promised: scan
+                .partitions
+                .iter()
+                .filter_map(|partition| partition.promised)
+                .max()
+                .unwrap_or(Watermark::NONE),
+        };
+        self.scans.iter().map(taken).collect()
     }
 
     fn check_memory(&self) -> Result<()> {

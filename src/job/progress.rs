@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::time::Watermark;
+
 /// What the driver and the sink of a job say about how far they are.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
@@ -11,10 +13,19 @@ pub(super) struct Progress {
     moved: Condvar,
 }
 
+/// What a job has taken in of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TakenIn {
+    /// Records, those before a restart among them.
+    pub records: u64,
+    /// The watermark that an upstream job has promised.
+    pub promised: Watermark,
+}
+
 #[derive(Debug, Default)]
 struct State {
-    /// For each scan the records that epochs have taken in, those before a restart among them.
-    records: Vec<u64>,
+    /// For each scan what epochs have taken in.
+    taken: Vec<TakenIn>,
     epochs_run: u64,
     epochs_written: u64,
     /// The clock reading, in monotonic microseconds, at which there was nothing left to do.
@@ -23,10 +34,10 @@ struct State {
 }
 
 impl Progress {
-    /// Says that an epoch that took in `records` goes to the sink.
-    pub(super) fn ran(&self, records: Vec<u64>) {
+    /// Says that an epoch with which `taken` is taken in goes to the sink.
+    pub(super) fn ran(&self, taken: Vec<TakenIn>) {
         let mut state = self.state.lock();
-        state.records = records;
+        state.taken = taken;
         state.epochs_run += 1;
         state.at_rest = None;
         self.moved.notify_all();
@@ -38,10 +49,10 @@ impl Progress {
         self.moved.notify_all();
     }
 
-    /// Says that with `records` taken in there was nothing to do when the clock showed `micros`.
-    pub(super) fn rested(&self, records: Vec<u64>, micros: i64) {
+    /// Says that with `taken` taken in there was nothing to do when the clock showed `micros`.
+    pub(super) fn rested(&self, taken: Vec<TakenIn>, micros: i64) {
         let mut state = self.state.lock();
-        state.records = records;
+        state.taken = taken;
         state.at_rest = Some(micros);
         self.moved.notify_all();
     }
@@ -52,23 +63,25 @@ impl Progress {
         self.moved.notify_all();
     }
 
-    /// Waits until the sink has what follows from `wanted` records of each scan, or the job is over.
+    /// Waits until the sink has what follows from `wanted` of each scan, or the job is over.
     ///
-    /// Fails with the records taken in, if that takes longer than `limit`.
-    pub(super) fn wait_for_records(&self, wanted: &[u64], limit: Duration) -> Result<(), Vec<u64>> {
+    /// Fails with what is taken in, if that takes longer than `limit`.
+    pub(super) fn wait_for(&self, wanted: &[TakenIn], limit: Duration) -> Result<(), Vec<TakenIn>> {
+        let is_there = |(taken, wanted): (&TakenIn, &TakenIn)| {
+            taken.records >= wanted.records && taken.promised >= wanted.promised
+        };
         self.wait(limit, |state| {
-            state.records.len() >= wanted.len()
-                && state.records.iter().zip(wanted).all(|(taken, wanted)| taken >= wanted)
+            state.taken.len() >= wanted.len() && state.taken.iter().zip(wanted).all(is_there)
         })
     }
 
     /// Waits until there was nothing to do at `micros` of the monotonic clock or later, or the job is over.
-    pub(super) fn wait_for_rest(&self, micros: i64, limit: Duration) -> Result<(), Vec<u64>> {
+    pub(super) fn wait_for_rest(&self, micros: i64, limit: Duration) -> Result<(), Vec<TakenIn>> {
         self.wait(limit, |state| state.at_rest.is_some_and(|rested| rested >= micros))
     }
 
     /// Waits until nothing more will be said.
-    pub(super) fn wait_for_end(&self, limit: Duration) -> Result<(), Vec<u64>> {
+    pub(super) fn wait_for_end(&self, limit: Duration) -> Result<(), Vec<TakenIn>> {
         self.wait(limit, |_| false)
     }
 
@@ -77,12 +90,12 @@ impl Progress {
         self.state.lock().over
     }
 
-    fn wait(&self, limit: Duration, is_there: impl Fn(&State) -> bool) -> Result<(), Vec<u64>> {
+    fn wait(&self, limit: Duration, is_there: impl Fn(&State) -> bool) -> Result<(), Vec<TakenIn>> {
         let has_come = |state: &State| is_there(state) && state.epochs_run == state.epochs_written;
         let is_away = |state: &mut State| !state.over && !has_come(state);
         let mut state = self.state.lock();
         if self.moved.wait_while_for(&mut state, is_away, limit).timed_out() {
-            return Err(state.records.clone());
+            return Err(state.taken.clone());
         }
         Ok(())
     }

@@ -81,6 +81,10 @@ pub struct JobReport {
     pub bytes_out: u64,
     /// Rows that came after their window had closed.
     pub late: u64,
+    /// Rows that count in a window although one of their windows, or more, had closed.
+    pub partly_late: u64,
+    /// Rows that came after their windows had closed and were put into a later one.
+    pub put_later: u64,
     /// Records that did not fit and were left out.
     pub rejected: u64,
     /// Rows that a condition kept out before the first operator.
@@ -115,6 +119,8 @@ impl JobReport {
         self.sources[source].late += tally.late;
         self.sources[source].filtered += tally.filtered;
         self.late += tally.late;
+        self.partly_late += tally.partly_late;
+        self.put_later += tally.put_later;
         self.filtered += tally.filtered;
         self.merged += tally.merged;
         self.expanded += tally.expanded;

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::carry::Carried;
 use super::driver::{DrivenScan, Driver, Ending};
 use super::messages::{Done, Permits, SourceClock, StopFlag, ToDriver, ToSink};
-use super::progress::Progress;
+use super::progress::{Progress, TakenIn};
 use super::reader::Reader;
 use super::report::{JobReport, OperatorReport, SinkReport, SourceReport};
 use super::scan::{Scan, Ticket};
@@ -169,17 +169,15 @@ impl Job {
         report
     }
 
-    /// Waits until the sink has all that follows from the first `records` records of each source, in the order of
-    /// the plan's scans, or the job has ended; records before a restart count.
+    /// Waits until the sink has all that follows from what is `wanted` of each source, in the order of the plan's
+    /// scans, or the job has ended.
     ///
     /// # Errors
     /// Unavailable, if that takes longer than `limit`.
-    pub fn wait_until_processed(&self, records: &[u64], limit: Duration) -> Result<()> {
-        self.progress.wait_for_records(records, limit).map_err(|taken| {
+    pub fn wait_until_processed(&self, wanted: &[TakenIn], limit: Duration) -> Result<()> {
+        self.progress.wait_for(wanted, limit).map_err(|taken| {
             let name = self.report.lock().name.clone();
-            Error::unavailable(format!(
-                "job `{name}` has processed {taken:?} of {records:?} records after {limit:?}"
-            ))
+            Error::unavailable(format!("job `{name}` has taken in {taken:?} of {wanted:?} after {limit:?}"))
         })
     }
 

@@ -47,6 +47,8 @@ pub(crate) struct Processed {
     pub(crate) lines: u64,
     /// The highest event time, in epoch milliseconds; `i64::MIN` where there was no row.
     pub(crate) seen: i64,
+    /// The watermark from which the partition started when it appeared or came back from idleness.
+    pub(crate) floor: Option<Watermark>,
     /// The records that did not fit.
     pub(crate) rejected: Vec<BadRecord>,
 }
@@ -123,6 +125,7 @@ impl Scan {
         let bad_times = self.read_times(&mut rows, arrival_ms)?;
         processed.seen = highest(&rows.times, &bad_times);
         let before = turn.take(&processed);
+        processed.floor = Some(before.floor);
 
         let at = Whereabouts {
             start,

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::aggregate::{ChangingAggregate, FinalAggregate};
+use crate::aggregate::{ChangingAggregate, FinalAggregate, SessionAggregate, Showing, WindowKey};
 use crate::bounded::{Limit, Sort};
 use crate::error::{Error, Result};
 use crate::flow::{ChangeBatch, EpochContext, Exchange, Fragment, Operator, StateDelta, Tally};
@@ -120,6 +120,12 @@ impl ShardedOperator {
         Ok(())
     }
 
+    /// Returns the watermark of what it gives, when that of what it takes is `watermark`.
+    pub(super) fn holds_back(&self, watermark: Watermark) -> Watermark {
+        let held = self.shards.iter().map(|shard| shard.holds_back(watermark)).min();
+        held.unwrap_or(watermark)
+    }
+
     /// Returns about how many bytes the state takes.
     pub(super) fn bytes(&self) -> usize {
         self.shards.iter().map(|shard| shard.bytes()).sum()
@@ -139,11 +145,16 @@ fn instance(
 ) -> Result<Box<dyn Operator>> {
     let name = plan.kind.name();
     Ok(match &plan.kind {
-        OperatorKind::FinalAggregate(spec) => {
-            Box::new(FinalAggregate::try_new(name, Arc::clone(spec), first, record)?)
-        }
-        OperatorKind::ChangingAggregate(spec) => {
-            Box::new(ChangingAggregate::try_new(name, Arc::clone(spec), first, record))
+        OperatorKind::Aggregate { spec, showing } => {
+            let spec = Arc::clone(spec);
+            match (&spec.window, showing) {
+                (Some(WindowKey::Session { windows, .. }), showing) => {
+                    let windows = *windows;
+                    Box::new(SessionAggregate::try_new(name, spec, windows, *showing, record)?)
+                }
+                (_, Showing::AtClose) => Box::new(FinalAggregate::new(name, spec, first, record)),
+                (_, showing) => Box::new(ChangingAggregate::new(name, spec, *showing, first, record)),
+            }
         }
         OperatorKind::Sort { order, input, fetch } => {
             let order = compiler.order(order, input)?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::job::application::{PlannedJob, Settings};
-use crate::job::{Ending, Job, JobReport, Outcome, Snapshot};
+use crate::job::{Ending, Job, JobReport, Outcome, Snapshot, TakenIn};
 use crate::sql::plan::Planner;
 
 /// A job with what it takes to start it again.
@@ -52,10 +52,10 @@ impl SessionJob {
         self.reports.iter().cloned().chain(running).collect()
     }
 
-    /// Waits until the job's sink has what follows from `records` of its sources; fails as the job has failed.
-    pub(super) fn settle(&mut self, records: &[u64], limit: Duration) -> Result<()> {
+    /// Waits until the job's sink has what follows from what is `wanted` of its sources; fails as the job has failed.
+    pub(super) fn settle(&mut self, wanted: &[TakenIn], limit: Duration) -> Result<()> {
         let Some(running) = &self.running else { return Ok(()) };
-        running.wait_until_processed(records, limit)?;
+        running.wait_until_processed(wanted, limit)?;
         if running.is_ending() { self.end().map(drop) } else { Ok(()) }
     }
 

@@ -10,8 +10,10 @@ use super::job::SessionJob;
 use crate::connect::memory::MemoryStream;
 use crate::error::{Error, Result};
 use crate::flow::ChangeBatch;
+use crate::job::TakenIn;
 use crate::job::application::{Catalog, PlannedApplication, PlannedJob, Settings, Work, explain};
 use crate::sql::plan::Planner;
+use crate::time::Watermark;
 
 /// What a statement gives back.
 #[derive(Debug)]
@@ -139,12 +141,15 @@ impl Session {
 }
 
 fn settle(job: &mut SessionJob, catalog: &Catalog, limit: Duration) -> Result<()> {
-    let rows = |name: &str| {
-        let rows = catalog.memory(name).map_or(0, |stream| stream.rows());
-        u64::try_from(rows).unwrap_or(0)
+    let wanted = |name: &str| {
+        let stream = catalog.memory(name);
+        TakenIn {
+            records: stream.as_ref().map_or(0, |stream| u64::try_from(stream.rows()).unwrap_or(0)),
+            promised: stream.map_or(Watermark::NONE, |stream| stream.promised()),
+        }
     };
-    let records: Vec<u64> = job.reads().into_iter().map(rows).collect();
-    job.settle(&records, limit)
+    let wanted: Vec<TakenIn> = job.reads().into_iter().map(wanted).collect();
+    job.settle(&wanted, limit)
 }
 
 /// How long a query that runs once over streams that have ended may take.

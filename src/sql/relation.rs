@@ -10,6 +10,7 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::connect::SourceConnector;
+use crate::sql::window_spec::WindowSpec;
 use crate::time::{EventTimeFormat, WatermarkStrategy};
 
 /// Where a stream's event time comes from.
@@ -38,6 +39,30 @@ pub struct Relation {
     pub on_error: Option<OnError>,
     /// Where the rows come from.
     pub source: Arc<dyn SourceConnector>,
+    /// The columns that are bounds of windows, where another job of the application aggregated by them.
+    pub windows: Vec<WindowColumn>,
+}
+
+/// A column that is part of a window.
+#[derive(Debug, Clone)]
+pub struct WindowColumn {
+    /// The column.
+    pub column: String,
+    /// What of the window it is.
+    pub part: WindowPart,
+    /// The window.
+    pub spec: WindowSpec,
+}
+
+/// What of a window a column is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowPart {
+    /// Its start.
+    Start,
+    /// Its end.
+    End,
+    /// The time from the first row of a session to its last.
+    Duration,
 }
 
 /// What a record that cannot be processed does to its job (`on.error`).

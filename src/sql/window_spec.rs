@@ -5,7 +5,8 @@ use std::num::NonZeroI64;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
-use crate::time::TumblingWindow;
+use crate::sql::suggest::nearest;
+use crate::time::{AlignedWindow, LateRule, SessionWindow, WindowShape};
 
 /// Which rows a window puts together. All lengths are in milliseconds and greater than zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -53,6 +54,8 @@ pub struct WindowSpec {
     pub time_zone: Option<String>,
     /// How long after its end a window waits for late rows, in milliseconds.
     pub grace_ms: Option<i64>,
+    /// Where rows go whose windows are all closed.
+    pub late: LateRule,
 }
 
 impl WindowSpec {
@@ -65,6 +68,7 @@ impl WindowSpec {
             offset_ms: 0,
             time_zone: None,
             grace_ms: None,
+            late: LateRule::Drop,
         }
     }
 
@@ -96,35 +100,68 @@ impl WindowSpec {
         if let Some(grace) = self.grace_ms {
             add("grace", &grace.to_string());
         }
+        match self.late {
+            LateRule::Drop => {}
+            LateRule::NextOpen => add("late", "next"),
+            LateRule::Correct => add("late", "correct"),
+        }
         text
     }
 }
 
 impl WindowSpec {
-    /// Returns the tumbling window that this is.
+    /// Returns the windows that lie at fixed places, or none for sessions.
     ///
     /// # Errors
-    /// Invalid, for windows that are not available yet.
-    pub fn tumbling(&self) -> Result<TumblingWindow> {
-        let WindowKind::Tumbling { size_ms } = self.kind else {
-            let name = match self.kind {
-                WindowKind::Tumbling { .. } => "TUMBLING",
-                WindowKind::Hopping { .. } => "HOPPING (or SLIDING)",
-                WindowKind::Session { .. } => "SESSION",
-                WindowKind::Cumulate { .. } => "CUMULATE",
-            };
-            return Err(
-                Error::not_yet(format!("a {name} window")).with_hint("TUMBLING windows are available")
-            );
+    /// Invalid: a time zone is unknown, or a length is zero.
+    pub fn aligned(&self) -> Result<Option<AlignedWindow>> {
+        let length = |ms| NonZeroI64::new(ms).ok_or_else(|| Error::invalid("a window whose length is zero"));
+        let shape = match self.kind {
+            WindowKind::Session { .. } => return Ok(None),
+            WindowKind::Tumbling { size_ms } => WindowShape::Tumbling { size: length(size_ms)? },
+            WindowKind::Hopping { size_ms, slide_ms } => {
+                WindowShape::Hopping { size: length(size_ms)?, slide: length(slide_ms)? }
+            }
+            WindowKind::Cumulate { step_ms, size_ms } => {
+                WindowShape::Cumulate { step: length(step_ms)?, size: length(size_ms)? }
+            }
         };
-        if self.time_zone.is_some() {
-            return Err(
-                Error::not_yet("`TIMEZONE` in a window").with_hint("windows are aligned in UTC; use OFFSET")
-            );
-        }
-        let size_ms = NonZeroI64::new(size_ms).ok_or_else(|| Error::invalid("a window of size 0"))?;
-        Ok(TumblingWindow { size_ms, offset_ms: self.offset_ms, grace_ms: self.grace_ms.unwrap_or(0) })
+        let mut windows = AlignedWindow::new(shape);
+        windows.offset_ms = self.offset_ms;
+        windows.grace_ms = self.grace_ms.unwrap_or(0);
+        windows.late = self.late;
+        Ok(Some(match &self.time_zone {
+            Some(zone) => windows.in_zone(time_zone(zone)?),
+            None => windows,
+        }))
     }
+
+    /// Returns the sessions that this is, or none for windows at fixed places.
+    pub fn session(&self) -> Option<SessionWindow> {
+        let WindowKind::Session { gap_ms, max_ms } = self.kind else { return None };
+        Some(SessionWindow { gap_ms, max_ms, grace_ms: self.grace_ms.unwrap_or(0), late: self.late })
+    }
+
+    /// Returns the keyword of the kind.
+    pub fn name(&self) -> &'static str {
+        match self.kind {
+            WindowKind::Tumbling { .. } => "TUMBLING",
+            WindowKind::Hopping { .. } => "HOPPING",
+            WindowKind::Session { .. } => "SESSION",
+            WindowKind::Cumulate { .. } => "CUMULATE",
+        }
+    }
+}
+
+fn time_zone(name: &str) -> Result<chrono_tz::Tz> {
+    name.parse().map_err(|_| {
+        let names = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+        let error = Error::invalid(format!("unknown time zone `{name}` of a window"));
+        match nearest(name, names) {
+            Some(close) => error.with_hint(format!("did you mean `{close}`?")),
+            None => error.with_hint("zones are named like `Europe/London`"),
+        }
+    })
 }
 
 impl FromStr for WindowSpec {
@@ -162,6 +199,12 @@ impl FromStr for WindowSpec {
             offset_ms: number("offset")?.unwrap_or(0),
             time_zone: field("zone"),
             grace_ms: number("grace")?,
+            late: match field("late").as_deref() {
+                None => LateRule::Drop,
+                Some("next") => LateRule::NextOpen,
+                Some("correct") => LateRule::Correct,
+                Some(_) => return Err(broken()),
+            },
         })
     }
 }

@@ -2,12 +2,19 @@
 //!
 //! Nothing above this room reads a clock of the machine; tests drive time through [`ManualClock`].
 
+mod aligned_window;
 mod clock;
 mod event_time;
+mod late_rule;
+mod session_window;
 mod watermark;
-mod window_bounds;
 
+#[cfg(test)]
+mod tests;
+
+pub use aligned_window::{AlignedWindow, WindowShape};
 pub use clock::{Clock, ManualClock, Stopwatch, SystemClock};
 pub use event_time::{BadTime, EventTimeFormat, EventTimeReader};
+pub use late_rule::LateRule;
+pub use session_window::SessionWindow;
 pub use watermark::{Watermark, WatermarkStrategy, running_watermarks};
-pub use window_bounds::{TumblingWindow, tumbling_start};

@@ -37,6 +37,12 @@ impl Watermark {
         self.0 = self.0.max(other.0);
     }
 
+    /// Returns the watermark of rows that may come this much later; the end of time stays what it is.
+    #[must_use]
+    pub fn minus(self, millis: i64) -> Self {
+        if self == Self::END { self } else { Self(self.0.saturating_sub(millis)) }
+    }
+
     /// Returns whether an instant (in epoch milliseconds) is reached: nothing before it is expected any more.
     pub fn has_reached(self, instant: i64) -> bool {
         self.0 >= instant

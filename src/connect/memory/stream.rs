@@ -144,6 +144,11 @@ impl MemoryStream {
         Ok(())
     }
 
+    /// Returns the watermark that readers are promised.
+    pub fn promised(&self) -> Watermark {
+        self.state.lock().watermark.unwrap_or(Watermark::NONE)
+    }
+
     /// Promises readers that event time has come to `watermark`.
     pub fn advance(&self, watermark: Watermark) {
         let mut state = self.state.lock();

@@ -15,7 +15,7 @@ use crate::connect::predecessor::{Direction, Translated, translate, uri_entries}
 use crate::connect::{Declaration, DeclaredSource, SinkConnector, declare};
 use crate::error::{Error, Result};
 use crate::sql::plan::suggested_columns;
-use crate::sql::relation::{EventTime, OnError, Relation};
+use crate::sql::relation::{EventTime, OnError, Relation, WindowColumn};
 use crate::sql::{Declare, OptionItem, RelationKind};
 use crate::time::WatermarkStrategy;
 
@@ -162,7 +162,7 @@ impl Catalog {
         &mut self,
         name: &str,
         stream: &Arc<MemoryStream>,
-        visible: SchemaRef,
+        (visible, windows): (SchemaRef, Vec<WindowColumn>),
         bounded: bool,
         changelog: bool,
     ) {
@@ -174,6 +174,7 @@ impl Catalog {
             watermark: WatermarkStrategy { bound_ms: 0, ..WatermarkStrategy::default() },
             on_error: None,
             source: Arc::new(source),
+            windows,
         };
         let known = self.streams.entry(name.to_owned()).or_insert_with(|| DeclaredStream {
             columns: None,
@@ -362,6 +363,7 @@ fn relation(
         watermark: WatermarkStrategy { bound_ms, idle_timeout_ms: time.idle_timeout_ms },
         on_error: time.skips_bad.map(|skips| if skips { OnError::Skip } else { OnError::Fail }),
         source: Arc::clone(&source.connector),
+        windows: vec![],
     })
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::planning::{PlannedJob, Work};
+use crate::aggregate::Showing;
 use crate::error::Result;
 use crate::sql::functions::EpochClock;
 use crate::sql::functions::{SessionProfile, session_state};
@@ -98,14 +99,14 @@ fn scan_lines(scan: &ScanPlan, plan: &StreamPlan, compiler: &Compiler<'_>) -> Re
 
 fn operator_line(kind: &OperatorKind) -> String {
     let (spec, state) = match kind {
-        OperatorKind::FinalAggregate(spec) if spec.window.is_some() => {
-            (spec, "one row for each open window and key")
+        OperatorKind::Aggregate { spec, showing } => {
+            let state = match (&spec.window, showing) {
+                (Some(key), _) => key.state(),
+                (None, Showing::AtClose) => "one row for each key, until the input ends",
+                (None, _) => "one row for each key, kept for ever",
+            };
+            (spec, state)
         }
-        OperatorKind::FinalAggregate(spec) => (spec, "one row for each key, until the input ends"),
-        OperatorKind::ChangingAggregate(spec) if spec.window.is_some() => {
-            (spec, "one row for each open window and key")
-        }
-        OperatorKind::ChangingAggregate(spec) => (spec, "one row for each key, kept for ever"),
         OperatorKind::Sort { fetch, .. } => {
             let rows = fetch.map_or("all rows".to_owned(), |fetch| format!("the first {fetch} rows"));
             return format!("{}; state: {rows} until the input ends", kind.name());
@@ -116,9 +117,7 @@ fn operator_line(kind: &OperatorKind) -> String {
     };
     let keys: Vec<String> = spec.keys.iter().map(|(key, _)| key.to_string()).collect();
     let functions: Vec<&str> = spec.functions.iter().map(|function| function.name()).collect();
-    let window = spec.window.as_ref().map_or(String::new(), |key| {
-        format!(" in windows of {} ms, grace {} ms", key.window.size_ms, key.window.grace_ms)
-    });
+    let window = spec.window.as_ref().map_or(String::new(), |key| format!(" in {}", key.describe()));
     format!("{} of {} by {}{window}; state: {state}", kind.name(), functions.join(", "), keys.join(", "))
 }
 

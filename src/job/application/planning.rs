@@ -218,6 +218,8 @@ impl<'a> Planning<'a> {
             grace_ms: query.grace_ms.unwrap_or_else(|| {
                 i64::try_from(job_options.allowed_lateness.as_millis()).unwrap_or(i64::MAX)
             }),
+            zone: job_options.timezone,
+            late: job_options.late,
         };
         let work = self.work(&query, &inputs, &shape, &job_options)?;
         self.add_job(query, work, destination, job_options)
@@ -395,7 +397,11 @@ impl<'a> Planning<'a> {
             self.between.push(Arc::clone(&stream));
             let visible = output.fields().iter().filter(|field| !field.name().starts_with("__")).cloned();
             let visible = Arc::new(arrow::datatypes::Schema::new(visible.collect::<Vec<_>>()));
-            self.catalog.add_between_jobs(name, &stream, visible, bounded, changelog);
+            let windows = match &work {
+                Work::Stream(plan) => plan.windows.clone(),
+                Work::Batch(_) => vec![],
+            };
+            self.catalog.add_between_jobs(name, &stream, (visible, windows), bounded, changelog);
             sink = Arc::new(MemorySinkConnector::new(stream, true));
         }
         if changelog && sink.changelog_form() == ChangelogForm::AppendOnly && destination.lenient {

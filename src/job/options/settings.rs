@@ -9,6 +9,7 @@ use crate::connect::{ByteSize, Options};
 use crate::error::{Error, Result};
 
 use crate::sql::relation::OnError;
+use crate::time::LateRule;
 
 use super::table::{DOCS, NOT_YET};
 
@@ -51,6 +52,8 @@ pub struct JobOptions {
     pub memory_limit: Option<u64>,
     /// What happens to a bad record.
     pub on_error: OnError,
+    /// What becomes of rows whose windows have ended.
+    pub late: LateRule,
     /// How long a closed window still takes late rows.
     pub allowed_lateness: Duration,
     /// The time zone of windows and of text without an offset.
@@ -78,6 +81,7 @@ impl JobOptions {
             batch_linger: options.take_or("batch.linger", Duration::from_millis(2))?,
             memory_limit: options.take_bytes("memory.limit")?,
             on_error: take_on_error(&mut options)?,
+            late: take_late(&mut options)?,
             allowed_lateness: options.take_or("allowed.lateness", Duration::ZERO)?,
             timezone: options.take_or("timezone", chrono_tz::UTC)?,
             in_force: Vec::new(),
@@ -112,14 +116,23 @@ fn take_on_error(options: &mut Options) -> Result<OnError> {
     Ok(options.take_choice("on.error", &choices)?.unwrap_or(OnError::Fail))
 }
 
+fn take_late(options: &mut Options) -> Result<LateRule> {
+    // `dead_letter` is a value that there is, and is refused with the others that are not available yet.
+    let choices = [
+        ("drop", LateRule::Drop),
+        ("dead_letter", LateRule::Drop),
+        ("include_in_next", LateRule::NextOpen),
+        ("update_previous", LateRule::Correct),
+    ];
+    Ok(options.take_choice("late.data.strategy", &choices)?.unwrap_or(LateRule::Drop))
+}
+
 /// Takes what this version checks and does not use yet.
 fn take_later(options: &mut Options) -> Result<()> {
     for key in ["emit.interval", "state.ttl", "checkpoint.interval", "table.wait.timeout"] {
         options.take_duration(key)?;
     }
     options.take_optional::<String>("checkpoint.location")?;
-    let strategies = [("drop", ()), ("dead_letter", ()), ("include_in_next", ()), ("update_previous", ())];
-    options.take_choice("late.data.strategy", &strategies)?;
     Ok(())
 }
 

@@ -34,11 +34,10 @@ pub(super) const NOT_YET: &[(&str, &[&str])] = &[
     ("emit.interval", &[]),
     ("state.ttl", &[]),
     ("on.error", &["fail", "skip"]),
-    ("late.data.strategy", &["drop"]),
+    ("late.data.strategy", &["drop", "include_in_next", "update_previous"]),
     ("checkpoint.interval", &[]),
     ("checkpoint.location", &[]),
     ("table.wait.timeout", &[]),
-    ("timezone", &["utc"]),
 ];
 
 const fn doc(key: &'static str, value: &'static str, default: &'static str, what: &'static str) -> OptionDoc {

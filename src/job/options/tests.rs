@@ -125,8 +125,9 @@ fn what_cannot_be_honoured_is_refused_by_name() {
         ),
         (
             "late.data.strategy",
-            "update_previous_window",
-            "option `late.data.strategy` = `update_previous` is not available yet\nHint: available: `drop`",
+            "dead_letter",
+            "option `late.data.strategy` = `dead_letter` is not available yet\n\
+             Hint: available: `drop`, `include_in_next`, `update_previous`",
         ),
         (
             "delivery",

@@ -16,6 +16,7 @@ mod json_path;
 mod overflow;
 mod scalar;
 mod session;
+mod session_window;
 mod text;
 mod text_column;
 mod time_argument;
@@ -31,8 +32,10 @@ pub use check::{byte_range, check_comparisons};
 pub use clock::EpochClock;
 pub use overflow::fail_on_overflow;
 pub use session::{SessionProfile, session_state};
+pub use session_window::session_function;
 pub use type_name::type_name;
 pub use window::{
-    SESSION_DURATION, WINDOW_END, WINDOW_START, format_window, parse_window, window_end_function,
-    window_start_function,
+    DURATION_FIELD, END_FIELD, SESSION_DURATION, START_FIELD, WINDOW_END, WINDOW_START,
+    session_duration_function, settled_function, window_end_function, window_start_function,
+    windows_function,
 };

@@ -1,19 +1,19 @@
-//! Windows as columns: the start and end of the window of a row, and placeholders that the planner replaces.
+//! Windows as columns: the bounds of the windows of a row, and placeholders that the planner replaces.
 //!
-//! A specification is text, such as `tumbling;size=60000;offset=0;grace=0`, all in milliseconds.
+//! The window is the text form of a [`WindowSpec`], which users never write.
 
-use std::num::NonZeroI64;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
-use arrow::datatypes::{DataType, TimeUnit, TimestampMillisecondType as Millis};
-use datafusion::common::ScalarValue;
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, PrimitiveArray, StructArray};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, Fields, TimeUnit, TimestampMillisecondType as Millis};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 
 use super::scalar::{Outcome, Scalar, external, is_text, wrong_arguments};
 use super::text_column::{rows_of, shaped};
 use crate::error::{Error, Result};
-use crate::time::TumblingWindow;
+use crate::sql::window_spec::WindowSpec;
+use crate::time::AlignedWindow;
 
 /// The placeholder for the start of the window, which the planner replaces.
 pub const WINDOW_START: &str = "__window_start";
@@ -22,26 +22,60 @@ pub const WINDOW_END: &str = "__window_end";
 /// The placeholder for the time from the first to the last row of a session.
 pub const SESSION_DURATION: &str = "__session_duration";
 
-/// Returns the function that gives each row the start of its window.
+/// The field of a window's start where a row carries a list of its windows.
+pub const START_FIELD: &str = "window_start";
+/// The field of a window's end.
+pub const END_FIELD: &str = "window_end";
+/// The field of the time from a session's first row to its last.
+pub const DURATION_FIELD: &str = "session_duration";
+
+/// Returns the function that gives each row the start of its window, NULL when it came too late for it.
 pub fn window_start_function() -> Arc<ScalarUDF> {
-    Scalar::new("velo_window_start", coerce_start, |_| instant(), window_start).into_udf()
+    Scalar::new("velo_window_start", coerce_bound, |_| instant(), window_start).into_udf()
 }
 
-/// Returns the function that gives each row the end of its window.
+/// Returns the function that gives each row the end of its window, of the last one if there are several.
 pub fn window_end_function() -> Arc<ScalarUDF> {
-    Scalar::new("velo_window_end", coerce_end, |_| instant(), window_end).into_udf()
+    Scalar::new("velo_window_end", coerce_bound, |_| instant(), window_end).into_udf()
+}
+
+/// Returns the function that stands for the duration of a row's session.
+pub fn session_duration_function() -> Arc<ScalarUDF> {
+    Scalar::new("velo_session_duration", coerce_bound, |_| duration(), placeholder).into_udf()
+}
+
+/// Returns the function that gives each row the list of its windows that are open; one without bounds when none is.
+pub fn windows_function() -> Arc<ScalarUDF> {
+    Scalar::new("velo_windows", coerce_bound, |_| DataType::new_list(windows_type(), true), windows)
+        .into_udf()
+}
+
+/// Returns the function that gives its argument, and through which the optimiser looks at nothing: a condition on the
+/// bounds of a window must not be moved to the rows, which are in several or do not know theirs.
+pub fn settled_function() -> Arc<ScalarUDF> {
+    let same = |_: &str, arguments: &[DataType]| Ok(arguments.to_vec());
+    let keep = |args: &ScalarFunctionArgs| {
+        args.args
+            .first()
+            .cloned()
+            .ok_or_else(|| external(Error::internal("`velo_settled` without an argument")))
+    };
+    let own = |arguments: &[DataType]| arguments.first().cloned().unwrap_or(DataType::Null);
+    Scalar::new("velo_settled", same, own, keep).volatile().into_udf()
 }
 
 /// Returns the functions of this family.
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
-    let duration = |_: &[DataType]| DataType::Duration(TimeUnit::Millisecond);
     vec![
         window_start_function(),
         window_end_function(),
+        session_duration_function(),
+        windows_function(),
+        settled_function(),
         // Volatile, so that nothing takes them for constants before they are replaced.
         Scalar::new(WINDOW_START, coerce_spec, |_| instant(), placeholder).volatile().into_udf(),
         Scalar::new(WINDOW_END, coerce_spec, |_| instant(), placeholder).volatile().into_udf(),
-        Scalar::new(SESSION_DURATION, coerce_spec, duration, placeholder).volatile().into_udf(),
+        Scalar::new(SESSION_DURATION, coerce_spec, |_| duration(), placeholder).volatile().into_udf(),
     ]
 }
 
@@ -49,19 +83,21 @@ fn instant() -> DataType {
     DataType::Timestamp(TimeUnit::Millisecond, None)
 }
 
-fn coerce_start(name: &str, arguments: &[DataType]) -> Outcome<Vec<DataType>> {
+fn duration() -> DataType {
+    DataType::Duration(TimeUnit::Millisecond)
+}
+
+fn windows_type() -> DataType {
+    let bound = |name| Field::new(name, instant(), true);
+    DataType::Struct(Fields::from(vec![bound(START_FIELD), bound(END_FIELD)]))
+}
+
+fn coerce_bound(name: &str, arguments: &[DataType]) -> Outcome<Vec<DataType>> {
     match arguments {
         [_, _, spec] if is_text(spec) => Ok(vec![instant(), instant(), DataType::Utf8]),
         _ => {
             Err(wrong_arguments(name, arguments, &format!("{name}(time, watermark, 'tumbling;size=60000')")))
         }
-    }
-}
-
-fn coerce_end(name: &str, arguments: &[DataType]) -> Outcome<Vec<DataType>> {
-    match arguments {
-        [_, spec] if is_text(spec) => Ok(vec![instant(), DataType::Utf8]),
-        _ => Err(wrong_arguments(name, arguments, &format!("{name}(time, 'tumbling;size=60000')"))),
     }
 }
 
@@ -76,88 +112,93 @@ fn placeholder(_args: &ScalarFunctionArgs) -> Outcome<ColumnarValue> {
     Err(external(Error::internal("a window placeholder was left in the plan")))
 }
 
-/// Reads the specification of a tumbling window.
-///
-/// Fails with an `Internal` error where it is not one: users never write it.
-///
-/// ```
-/// use velostream::sql::functions::{format_window, parse_window};
-///
-/// let window = parse_window("tumbling;size=60000;offset=0;grace=5000").unwrap();
-/// assert_eq!(window.grace_ms, 5_000);
-/// assert_eq!(format_window(&window), "tumbling;size=60000;offset=0;grace=5000");
-/// ```
-pub fn parse_window(spec: &str) -> Result<TumblingWindow> {
-    let wrong = || Error::internal(format!("`{spec}` is not the specification of a tumbling window"));
-    let fields = spec.strip_prefix("tumbling").ok_or_else(wrong)?;
-    let (mut size_ms, mut offset_ms, mut grace_ms) = (None, 0, 0);
-    for field in fields.split(';').filter(|field| !field.is_empty()) {
-        let (key, value) = field.split_once('=').ok_or_else(wrong)?;
-        let value: i64 = value.parse().map_err(|_| wrong())?;
-        match key {
-            "size" => size_ms = NonZeroI64::new(value).filter(|size| size.get() > 0),
-            "offset" => offset_ms = value,
-            "grace" => grace_ms = value,
-            _ => return Err(wrong()),
-        }
-    }
-    Ok(TumblingWindow { size_ms: size_ms.ok_or_else(wrong)?, offset_ms, grace_ms })
+/// What the functions are called with.
+struct Arguments {
+    windows: AlignedWindow,
+    times: PrimitiveArray<Millis>,
+    watermarks: PrimitiveArray<Millis>,
 }
 
-/// Writes the specification of a tumbling window, for [`parse_window`] to read.
-pub fn format_window(window: &TumblingWindow) -> String {
-    format!("tumbling;size={};offset={};grace={}", window.size_ms, window.offset_ms, window.grace_ms)
+impl Arguments {
+    fn read(args: &ScalarFunctionArgs) -> Outcome<Self> {
+        let [times, watermarks, ColumnarValue::Scalar(spec)] = args.args.as_slice() else {
+            return Err(external(Error::internal(
+                "a window function takes a time, a watermark and a literal",
+            )));
+        };
+        let text = spec.try_as_str().flatten().unwrap_or_default();
+        let windows = text.parse().and_then(|spec: WindowSpec| aligned(&spec)).map_err(external)?;
+        let rows = rows_of(&args.args, args.number_rows);
+        let column = |value: &ColumnarValue| -> Outcome<PrimitiveArray<Millis>> {
+            Ok(value.to_array(rows)?.as_primitive::<Millis>().clone())
+        };
+        Ok(Self { windows, times: column(times)?, watermarks: column(watermarks)? })
+    }
+
+    /// Returns the windows of a row from the first open one on; none where all are closed.
+    fn open(&self, row: usize) -> Option<std::ops::RangeInclusive<i64>> {
+        let pane = self.windows.pane_at(self.times.value(row));
+        let watermark = if self.watermarks.is_null(row) { i64::MIN } else { self.watermarks.value(row) };
+        Some(self.windows.first_open(pane, watermark)?..=*self.windows.windows_of(pane).end())
+    }
 }
 
-fn window_of(value: Option<&ColumnarValue>) -> Outcome<TumblingWindow> {
-    match value {
-        Some(ColumnarValue::Scalar(spec)) => {
-            parse_window(spec.try_as_str().flatten().unwrap_or_default()).map_err(external)
-        }
-        _ => Err(external(Error::internal("the specification of a window must be a literal"))),
-    }
+fn aligned(spec: &WindowSpec) -> Result<AlignedWindow> {
+    spec.aligned()?.ok_or_else(|| Error::internal("the bounds of a session depend on other rows"))
 }
 
 fn window_start(args: &ScalarFunctionArgs) -> Outcome<ColumnarValue> {
-    let window = window_of(args.args.get(2))?;
-    let [times, watermarks, ..] = args.args.as_slice() else {
-        return Err(external(Error::internal("`velo_window_start` takes three arguments")));
-    };
-    let times = times.to_array(rows_of(&args.args, args.number_rows))?;
-    let times = times.as_primitive::<Millis>();
-    let starts: PrimitiveArray<Millis> = times.unary(|time| window.containing(time).start);
-    let starts: ArrayRef = match watermarks {
-        ColumnarValue::Scalar(ScalarValue::TimestampMillisecond(None, _) | ScalarValue::Null) => {
-            Arc::new(starts)
-        }
-        ColumnarValue::Scalar(ScalarValue::TimestampMillisecond(Some(watermark), _)) => {
-            let open: PrimitiveArray<Millis> =
-                starts.unary_opt(|start| (window.closes_at(start) > *watermark).then_some(start));
-            Arc::new(open)
-        }
-        watermarks => {
-            let watermarks = watermarks.to_array(starts.len())?;
-            let watermarks = watermarks.as_primitive::<Millis>();
-            let marks = watermarks.values();
-            let late = starts.values().iter().zip(marks.iter()).enumerate();
-            let open =
-                late.map(|(row, (&start, &mark))| watermarks.is_null(row) || window.closes_at(start) > mark);
-            let open = arrow::buffer::BooleanBuffer::from_iter(open);
-            let nulls = arrow::buffer::NullBuffer::new(open);
-            let nulls = arrow::buffer::NullBuffer::union(starts.nulls(), Some(&nulls));
-            Arc::new(PrimitiveArray::<Millis>::new(starts.values().clone(), nulls))
-        }
-    };
-    shaped(starts, &args.args)
+    let given = Arguments::read(args)?;
+    if given.windows.overlap() {
+        return Err(external(Error::internal("a row of overlapping windows has no single start")));
+    }
+    bounds(args, &given, |windows, window| windows.bounds(window).start)
 }
 
 fn window_end(args: &ScalarFunctionArgs) -> Outcome<ColumnarValue> {
-    let window = window_of(args.args.get(1))?;
-    let Some(times) = args.args.first() else {
-        return Err(external(Error::internal("`velo_window_end` takes two arguments")));
+    let given = Arguments::read(args)?;
+    bounds(args, &given, |windows, window| windows.bounds(window).end)
+}
+
+fn bounds(
+    args: &ScalarFunctionArgs,
+    given: &Arguments,
+    bound: fn(&AlignedWindow, i64) -> i64,
+) -> Outcome<ColumnarValue> {
+    let rows = (0..given.times.len()).map(|row| {
+        (!given.times.is_null(row))
+            .then(|| given.open(row).map(|open| bound(&given.windows, *open.end())))
+            .flatten()
+    });
+    let column: PrimitiveArray<Millis> = rows.collect();
+    shaped(Arc::new(column), &args.args)
+}
+
+fn windows(args: &ScalarFunctionArgs) -> Outcome<ColumnarValue> {
+    let given = Arguments::read(args)?;
+    let (mut starts, mut ends, mut lengths) = (vec![], vec![], vec![]);
+    for row in 0..given.times.len() {
+        let before = starts.len();
+        for window in given.open(row).into_iter().flatten() {
+            let bounds = given.windows.bounds(window);
+            starts.push(Some(bounds.start));
+            ends.push(Some(bounds.end));
+        }
+        if starts.len() == before {
+            starts.push(None);
+            ends.push(None);
+        }
+        lengths.push(starts.len() - before);
+    }
+    let columns: Vec<ArrayRef> = [starts, ends]
+        .into_iter()
+        .map(|bounds| Arc::new(PrimitiveArray::<Millis>::from(bounds)) as ArrayRef)
+        .collect();
+    let DataType::Struct(fields) = windows_type() else {
+        return Err(external(Error::internal("windows are structs")));
     };
-    let times = times.to_array(rows_of(&args.args, args.number_rows))?;
-    let ends: PrimitiveArray<Millis> =
-        times.as_primitive::<Millis>().unary(|time| window.containing(time).end);
-    shaped(Arc::new(ends), &args.args)
+    let values = StructArray::try_new(fields, columns, None)?;
+    let field = Arc::new(Field::new_list_field(windows_type(), true));
+    let list = ListArray::try_new(field, OffsetBuffer::from_lengths(lengths), Arc::new(values), None)?;
+    shaped(Arc::new(list), &args.args)
 }

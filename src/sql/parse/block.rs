@@ -34,6 +34,7 @@ impl Pass<'_> {
         if let Some(part) = parts.iter_mut().find(|part| part.clause == Clause::Body) {
             self.key_markers(part, spot)?;
         }
+        self.take_table_function(&mut parts, &mut spec, &mut place)?;
         if let Some(part) = parts.iter_mut().find(|part| part.clause == Clause::From) {
             part.body = self.from(&part.body)?;
         }
@@ -87,6 +88,31 @@ impl Pass<'_> {
             *place = Some(name.clone());
         }
         Ok(rest)
+    }
+
+    /// Takes a window table function for the block's own window, where the block groups by its bounds: then rows need
+    /// not be given their windows one by one.
+    fn take_table_function(
+        &self,
+        parts: &mut [Part],
+        spec: &mut Option<WindowSpec>,
+        place: &mut Option<Tok>,
+    ) -> Result<()> {
+        let mentions = |clause: Clause| {
+            parts.iter().any(|part| part.clause == clause && part.body.iter().any(|tok| tok.is_any(BOUNDS)))
+        };
+        if spec.is_some() || !mentions(Clause::GroupBy) || mentions(Clause::Where) {
+            return Ok(());
+        }
+        let Some(from) = parts.iter_mut().find(|part| part.clause == Clause::From) else { return Ok(()) };
+        let Some((source, own, name)) = self.only_table_function(&from.body)? else { return Ok(()) };
+        from.body = source;
+        *spec = Some(own);
+        *place = Some(name);
+        for part in parts {
+            part.body = without_qualifiers(&part.body);
+        }
+        Ok(())
     }
 
     /// Takes `PRIMARY KEY` behind select items out and notes which items had it.
@@ -217,7 +243,7 @@ impl Pass<'_> {
             }
             None => {
                 let head = vec![place.put_word("GROUP"), place.put_word("BY")];
-                parts.push(Part { clause: Clause::GroupBy, head, body: join(bounds.into()) });
+                parts.push(Part { clause: Clause::GroupBy, head, body: join(bounds) });
             }
         }
         Ok(())
@@ -228,6 +254,21 @@ impl Pass<'_> {
 pub(super) fn outside_brackets(tokens: &[Tok], at: usize) -> bool {
     let before = tokens.get(..at).unwrap_or_default();
     before.iter().map(|tok| crate::sql::tokens::bracket(&tok.token)).sum::<i32>() == 0
+}
+
+/// The columns that a window adds to its rows.
+const BOUNDS: &[&str] = &["window_start", "window_end", "session_duration"];
+
+/// Leaves the alias before a window's bounds out: they are the block's own.
+fn without_qualifiers(tokens: &[Tok]) -> Vec<Tok> {
+    let mut out: Vec<Tok> = Vec::with_capacity(tokens.len());
+    for tok in tokens {
+        if tok.is_any(BOUNDS) && out.last().is_some_and(|dot| dot.token == Token::Period) {
+            out.truncate(out.len() - 2);
+        }
+        out.push(tok.clone());
+    }
+    out
 }
 
 fn same(left: &[Tok], right: &[Tok]) -> bool {

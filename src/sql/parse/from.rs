@@ -5,11 +5,12 @@ use sqlparser::tokenizer::Token;
 use super::block::table_window;
 use super::options::option_list;
 use super::query::{Level, Pass, is_query};
-use super::window_refs::{References, WINDOW_END, WINDOW_START};
+use super::window_refs::References;
 use crate::error::{Error, Result};
 use crate::sql::clauses::{WINDOW_NAMES, ends_expression, opens_options, source_before};
 use crate::sql::statement::InlineOptions;
 use crate::sql::tokens::{Tok, closing, expected, span_of};
+use crate::sql::window_spec::WindowSpec;
 
 impl Pass<'_> {
     /// Rewrites the body of a `FROM` clause.
@@ -66,8 +67,8 @@ impl Pass<'_> {
         Ok(close + 1)
     }
 
-    /// Rewrites `TUMBLE(…)` and `TABLE(TUMBLE(…))` as a source; returns how many tokens it had.
-    fn table_function(&mut self, tokens: &[Tok], at: usize, out: &mut Vec<Tok>) -> Result<Option<usize>> {
+    /// Reads `TUMBLE(…)` or `TABLE(TUMBLE(…))` as a source.
+    fn read_table_function<'t>(&self, tokens: &'t [Tok], at: usize) -> Result<Option<TableFunction<'t>>> {
         let is = |n: usize, token: &Token| tokens.get(n).is_some_and(|tok| tok.token == *token);
         let wrapped = tokens.get(at).is_some_and(|tok| tok.is_word("TABLE")) && is(at + 1, &Token::LParen);
         let name_at = if wrapped { at + 2 } else { at };
@@ -83,36 +84,78 @@ impl Pass<'_> {
         let span = span_of(tokens.get(at..=end).unwrap_or_default()).unwrap_or_default();
         let arguments = tokens.get(name_at + 2..close).unwrap_or_default();
         let (source, spec) = table_window(name, arguments, span)?;
-        let [start_call, end_call] = References::bounds(&spec, name);
+        let alias = if has_alias(tokens.get(end + 1)) {
+            vec![]
+        } else {
+            let named = source.last().filter(|tok| tok.token != Token::RParen);
+            vec![name.put_word("AS"), named.map_or_else(|| name.put_word("__windowed"), Clone::clone)]
+        };
+        Ok(Some(TableFunction { name, source, spec, alias, width: end + 1 - at }))
+    }
+
+    /// Takes a window table function that is all of `FROM` apart, for a block that groups by its windows: the source,
+    /// with its alias, and the window.
+    pub(super) fn only_table_function(&self, from: &[Tok]) -> Result<Option<(Vec<Tok>, WindowSpec, Tok)>> {
+        let Some(TableFunction { name, source, spec, alias, width }) = self.read_table_function(from, 0)?
+        else {
+            return Ok(None);
+        };
+        let rest = from.get(width..).unwrap_or_default();
+        let is_alias = rest.len() <= 2 && rest.iter().all(|tok| matches!(tok.token, Token::Word(_)));
+        if !is_alias {
+            return Ok(None);
+        }
+        let mut out = source;
+        out.extend(alias);
+        out.extend_from_slice(rest);
+        Ok(Some((out, spec, name.clone())))
+    }
+
+    /// Rewrites `TUMBLE(…)` and `TABLE(TUMBLE(…))` as a source; returns how many tokens it had.
+    fn table_function(&mut self, tokens: &[Tok], at: usize, out: &mut Vec<Tok>) -> Result<Option<usize>> {
+        let Some(TableFunction { name, source, spec, alias, width }) =
+            self.read_table_function(tokens, at)?
+        else {
+            return Ok(None);
+        };
         out.extend([name.put(Token::LParen), name.put_word("SELECT"), name.put(Token::Mul)]);
-        for (call, alias) in [(start_call, WINDOW_START), (end_call, WINDOW_END)] {
+        for (call, name_of) in References::bounds(&spec, name).into_iter().zip(BOUND_NAMES) {
             out.push(name.put(Token::Comma));
             out.extend(call);
-            out.extend([name.put_word("AS"), name.put_word(alias.trim_start_matches('_'))]);
+            out.extend([name.put_word("AS"), name.put_word(name_of)]);
         }
         out.push(name.put_word("FROM"));
-        let is_named = source.first().is_some_and(|tok| tok.token != Token::LParen);
+        let is_query = source.first().is_some_and(|tok| tok.token == Token::LParen);
         out.extend(self.from(&source)?);
-        if !is_named {
+        if is_query {
             out.extend([name.put_word("AS"), name.put_word("__windowed")]);
         }
         out.push(name.put(Token::RParen));
-        if !has_alias(tokens.get(end + 1), tokens.get(end + 2)) {
-            let alias =
-                source.last().filter(|_| is_named).map_or_else(|| name.put_word("__windowed"), Clone::clone);
-            out.extend([name.put_word("AS"), alias]);
-        }
-        Ok(Some(end + 1 - at))
+        out.extend(alias);
+        Ok(Some(width))
     }
 }
 
+/// The names of the columns that a window table function adds.
+const BOUND_NAMES: [&str; 3] = ["window_start", "window_end", "session_duration"];
+
+/// `TUMBLE(source, time, length)` as a source.
+struct TableFunction<'t> {
+    name: &'t Tok,
+    source: Vec<Tok>,
+    spec: WindowSpec,
+    /// `AS name`, where none follows.
+    alias: Vec<Tok>,
+    /// How many tokens it has.
+    width: usize,
+}
+
 /// Returns whether an alias follows a source.
-fn has_alias(next: Option<&Tok>, after: Option<&Tok>) -> bool {
+fn has_alias(next: Option<&Tok>) -> bool {
     const JOIN_WORDS: &[&str] = &[
         "JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS", "NATURAL", "ON", "USING", "ASOF", "WITH", "FOR",
         "SEMI", "ANTI", "LATERAL",
     ];
-    let _ = after;
     next.is_some_and(|tok| matches!(tok.token, Token::Word(_)) && !tok.is_any(JOIN_WORDS))
 }
 

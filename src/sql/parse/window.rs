@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::sql::duration::{BareNumber, parse_duration_ms, parse_duration_ms_in};
 use crate::sql::tokens::{Tok, expected, span_of, split_commas};
 use crate::sql::window_spec::{WindowKind, WindowSpec};
+use crate::time::LateRule;
 
 /// Which order two lengths without names have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +69,7 @@ pub(crate) fn window_spec(name: &Tok, inside: &[Tok], place: Range<usize>) -> Re
         offset_ms: arguments.offset.unwrap_or(0),
         time_zone: arguments.zone,
         grace_ms: arguments.grace,
+        late: LateRule::Drop,
     })
 }
 

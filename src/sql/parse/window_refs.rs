@@ -7,7 +7,7 @@ use super::window::window_spec;
 use crate::error::{Error, Result};
 use crate::sql::clauses::ends_expression;
 use crate::sql::tokens::{Tok, closing, span_of, split_commas};
-use crate::sql::window_spec::WindowSpec;
+use crate::sql::window_spec::{WindowKind, WindowSpec};
 
 /// The call for a window's start.
 pub const WINDOW_START: &str = "__window_start";
@@ -148,9 +148,13 @@ pub(super) struct References<'a> {
 }
 
 impl References<'_> {
-    /// Returns the calls for the window's start and end, standing at `place`.
-    pub(super) fn bounds(spec: &WindowSpec, place: &Tok) -> [Vec<Tok>; 2] {
-        [call(WINDOW_START, spec, place), call(WINDOW_END, spec, place)]
+    /// Returns the calls for the window's start and end, and a session's duration, standing at `place`.
+    pub(super) fn bounds(spec: &WindowSpec, place: &Tok) -> Vec<Vec<Tok>> {
+        let mut bounds = vec![call(WINDOW_START, spec, place), call(WINDOW_END, spec, place)];
+        if matches!(spec.kind, WindowKind::Session { .. }) {
+            bounds.push(call(SESSION_DURATION, spec, place));
+        }
+        bounds
     }
 
     /// Returns whether every select item is nothing but a reference.

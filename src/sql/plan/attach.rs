@@ -10,18 +10,19 @@ use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::catalog::default_table_source::{provider_as_source, source_as_provider};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ScalarValue};
-use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
 use datafusion::logical_expr::{
-    Aggregate, Expr, Filter, LogicalPlan, Projection, ScalarUDF, SubqueryAlias, TableScan, TableScanBuilder,
-    Union, cast, lit,
+    Aggregate, Expr, Filter, LogicalPlan, Projection, SubqueryAlias, TableScan, TableScanBuilder, Union,
+    cast, lit,
 };
 
-use crate::sql::functions::{
-    SESSION_DURATION, WINDOW_END, WINDOW_START, format_window, window_end_function, window_start_function,
-};
-use crate::sql::relation::{RelationTable, SystemColumn};
-use crate::sql::window_spec::WindowSpec;
+use super::window_place::{Placing, is_placeholder};
+use super::window_rows::call;
+use super::window_trace::trace_window;
+use crate::sql::functions::{settled_function, window_end_function};
+use crate::sql::relation::{RelationTable, SystemColumn, WindowPart};
+use crate::time::LateRule;
 
 /// Whether late rows are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,10 @@ pub(super) struct TimeRules {
     pub(super) lateness: Lateness,
     /// How long windows take rows after their end unless they say it themselves, in milliseconds.
     pub(super) grace_ms: i64,
+    /// The time zone of windows that name none.
+    pub(super) zone: chrono_tz::Tz,
+    /// What becomes of late rows.
+    pub(super) late: LateRule,
 }
 
 impl TimeRules {
@@ -81,7 +86,8 @@ pub(super) fn attach_time(plan: LogicalPlan, rules: TimeRules) -> DataFusionResu
         }
         LogicalPlan::Filter(filter) => {
             let input = attach_time(Arc::unwrap_or_clone(filter.input), rules)?;
-            let predicate = fill_placeholders(filter.predicate, &input, rules)?;
+            let (mut filled, input) = Placing::new(input, rules).rows(vec![filter.predicate])?;
+            let predicate = filled.pop().unwrap_or_else(|| lit(true));
             Ok(LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(input))?))
         }
         LogicalPlan::Projection(projection) => attach_projection(projection, rules),
@@ -131,10 +137,7 @@ fn attach_scan(scan: TableScan) -> DataFusionResult<LogicalPlan> {
 
 fn attach_projection(projection: Projection, rules: TimeRules) -> DataFusionResult<LogicalPlan> {
     let input = attach_time(Arc::unwrap_or_clone(projection.input), rules)?;
-    let mut expressions = vec![];
-    for expression in projection.expr {
-        expressions.push(fill_placeholders(expression, &input, rules)?);
-    }
+    let (mut expressions, input) = Placing::new(input, rules).rows(projection.expr)?;
     let declared =
         expressions.iter().find(|expression| expression.schema_name().to_string() == "_event_time");
     let declared = declared.cloned().filter(|expression| !matches!(expression, Expr::Column(_)));
@@ -156,41 +159,52 @@ fn attach_projection(projection: Projection, rules: TimeRules) -> DataFusionResu
 fn attach_aggregate(aggregate: Aggregate, rules: TimeRules) -> DataFusionResult<LogicalPlan> {
     let rules = rules.below_aggregate();
     let input = attach_time(Arc::unwrap_or_clone(aggregate.input), rules)?;
-    let fill = |expression| fill_placeholders(expression, &input, rules);
-    let groups = aggregate.group_expr.into_iter().map(fill).collect::<DataFusionResult<Vec<_>>>()?;
+    let (groups, input) = Placing::new(input, rules).groups(aggregate.group_expr)?;
     let functions = aggregate.aggr_expr.into_iter().map(|function| order_by_time(function, &input));
     let functions = functions.collect::<DataFusionResult<Vec<_>>>()?;
-    let aggregate = Aggregate::try_new(Arc::new(input), groups, functions)?;
-    with_window_time(aggregate)
+    with_window_time(Aggregate::try_new(Arc::new(input), groups, functions)?)
 }
 
 /// Gives the rows of a windowed aggregate the last instant of their window as event time.
 ///
 /// They come when the watermark has passed that instant, and no window above takes them for late.
 fn with_window_time(aggregate: Aggregate) -> DataFusionResult<LogicalPlan> {
-    let bounds = aggregate.group_expr.iter().enumerate().find_map(|(ordinal, expression)| {
-        match expression.clone().unalias() {
-            Expr::ScalarFunction(call) if call.func.name() == window_start_function().name() => {
-                Some((ordinal, call.args.last().cloned()?))
-            }
-            _ => None,
-        }
-    });
+    let traced = aggregate
+        .group_expr
+        .iter()
+        .enumerate()
+        .filter_map(|(ordinal, expression)| Some((ordinal, trace_window(expression, &aggregate.input)?)));
+    let traced: Vec<_> = traced.collect();
+    let of = |part| traced.iter().find(|(_, traced)| traced.part == part).cloned();
     let plan = LogicalPlan::Aggregate(aggregate);
-    let Some((ordinal, spec)) = bounds else { return Ok(plan) };
-    let (qualifier, field) = plan.schema().qualified_field(ordinal);
-    let start = Expr::Column(Column::new(qualifier.cloned(), field.name()));
-    let end = Expr::ScalarFunction(ScalarFunction::new_udf(window_end_function(), vec![start, spec]));
+    let column = |ordinal: usize| {
+        let (qualifier, field) = plan.schema().qualified_field(ordinal);
+        Expr::Column(Column::new(qualifier.cloned(), field.name()))
+    };
+    let never_late = ScalarValue::TimestampMillisecond(Some(i64::MIN), None);
+    let end = match (of(WindowPart::End), of(WindowPart::Start)) {
+        (Some((end, _)), _) => column(end),
+        (None, Some((start, traced))) if traced.spec.session().is_none() => {
+            let no_watermark = lit(ScalarValue::TimestampMillisecond(None, None));
+            call(window_end_function(), column(start), no_watermark, &traced.spec)
+        }
+        _ => return Ok(plan),
+    };
     let instant = DataType::Timestamp(TimeUnit::Millisecond, None);
     let last = cast(cast(end, DataType::Int64) - lit(1_i64), instant);
-    let mut columns: Vec<Expr> = plan
-        .schema()
-        .iter()
-        .map(|(qualifier, field)| Expr::Column(Column::new(qualifier.cloned(), field.name())))
-        .collect();
-    let never_late = ScalarValue::TimestampMillisecond(Some(i64::MIN), None);
+    let settled = |value| Expr::ScalarFunction(ScalarFunction::new_udf(settled_function(), vec![value]));
+    let is_bound = |ordinal: usize| traced.iter().any(|(bound, _)| *bound == ordinal);
+    let own = plan.schema().iter().enumerate().map(|(ordinal, (qualifier, field))| {
+        let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+        if is_bound(ordinal) {
+            settled(column).alias_qualified(qualifier.cloned(), field.name())
+        } else {
+            column
+        }
+    });
+    let mut columns: Vec<Expr> = own.collect();
     for (column, value) in [
-        (SystemColumn::Time, last),
+        (SystemColumn::Time, settled(last)),
         (SystemColumn::Watermark, lit(never_late)),
         (SystemColumn::TiePartition, lit(0_i32)),
         (SystemColumn::TieOffset, lit(0_i64)),
@@ -219,58 +233,6 @@ fn attach_union(union: Union, rules: TimeRules) -> DataFusionResult<LogicalPlan>
     });
     let inputs = inputs.collect::<DataFusionResult<Vec<_>>>()?;
     Ok(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?))
-}
-
-fn is_placeholder(call: &ScalarFunction) -> bool {
-    [WINDOW_START, WINDOW_END, SESSION_DURATION].contains(&call.func.name())
-}
-
-fn fill_placeholders(expression: Expr, input: &LogicalPlan, rules: TimeRules) -> DataFusionResult<Expr> {
-    let name = expression.schema_name().to_string();
-    let filled = expression.transform_up(|expression| match expression {
-        Expr::ScalarFunction(call) if is_placeholder(&call) => {
-            Ok(Transformed::yes(window_bound(&call, input, rules)?))
-        }
-        other => Ok(Transformed::no(other)),
-    })?;
-    // The nodes above refer to the column by the placeholder's name.
-    Ok(if filled.transformed { filled.data.alias_if_changed(name)? } else { filled.data })
-}
-
-fn window_bound(call: &ScalarFunction, input: &LogicalPlan, rules: TimeRules) -> DataFusionResult<Expr> {
-    let Some(time) = carried(input, SystemColumn::Time) else {
-        return Err(DataFusionError::Plan(
-            "a window needs rows with an event time; the rows of this FROM have none (an aggregate, a join or DISTINCT lost it)"
-                .to_owned(),
-        ));
-    };
-    let spec = lit(tumbling_text(call, rules.grace_ms)?);
-    let watermark = match (rules.lateness, carried(input, SystemColumn::Watermark)) {
-        (Lateness::ByWatermark, Some(watermark)) => watermark,
-        _ => lit(ScalarValue::TimestampMillisecond(None, None)),
-    };
-    let call_of =
-        |function: Arc<ScalarUDF>, args| Expr::ScalarFunction(ScalarFunction::new_udf(function, args));
-    match call.func.name() {
-        WINDOW_START => Ok(call_of(window_start_function(), vec![time, watermark, spec])),
-        WINDOW_END => Ok(call_of(window_end_function(), vec![time, spec])),
-        other => Err(DataFusionError::NotImplemented(format!("`{}`", other.trim_start_matches('_')))),
-    }
-}
-
-/// Returns what the window functions need of a placeholder's window; other windows than tumbling ones are refused.
-fn tumbling_text(call: &ScalarFunction, grace_ms: i64) -> DataFusionResult<String> {
-    let text = match call.args.first() {
-        Some(Expr::Literal(text, _)) => text.try_as_str().flatten().unwrap_or_default(),
-        _ => "",
-    };
-    let mut spec: WindowSpec = text.parse().map_err(external)?;
-    spec.grace_ms.get_or_insert(grace_ms);
-    Ok(format_window(&spec.tumbling().map_err(external)?))
-}
-
-fn external(error: crate::error::Error) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
 }
 
 /// Functions whose answer depends on which row comes first; without ORDER BY that is event time, then the place.

@@ -15,11 +15,12 @@ use datafusion::physical_expr::{
 };
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 
-use crate::aggregate::{AggregateSpec, PartialAggregate, WindowKey};
+use crate::aggregate::{AggregateSpec, Closing, PartialAggregate, RowTime, WindowKey};
 use crate::error::{Error, Result};
 use crate::flow::{Filter, Fragment, PlanStep, Project, Slot, Step};
-use crate::sql::functions::{fail_on_overflow, parse_window};
-use crate::sql::plan::stream_plan::{AggregatePlan, StepPlan};
+use crate::sql::functions::fail_on_overflow;
+use crate::sql::plan::stream_plan::{AggregatePlan, StepPlan, WindowPlan};
+use crate::sql::relation::WindowPart;
 
 /// Compiles expressions for one worker, whose clock is that of its `state`.
 pub struct Compiler<'a> {
@@ -83,6 +84,29 @@ impl<'a> Compiler<'a> {
         Ok(PlanStep::new(name.to_owned(), plan, slot, self.state.task_ctx()))
     }
 
+    fn window(&self, plan: &WindowPlan, input: &DFSchema) -> Result<WindowKey> {
+        match plan {
+            WindowPlan::Placed { time, watermark, spec } => {
+                let time = RowTime {
+                    time: self.expression(time, input)?,
+                    watermark: self.expression(watermark, input)?,
+                };
+                if let Some(windows) = spec.session() {
+                    return Ok(WindowKey::Session { time, windows });
+                }
+                let windows = spec.aligned()?.ok_or_else(|| Error::internal("a window of no kind"))?;
+                Ok(WindowKey::Aligned { time, windows })
+            }
+            WindowPlan::Given { bound, part, spec } => {
+                let closes = match (part, spec.aligned()?) {
+                    (WindowPart::Start, Some(windows)) => Closing::AfterStart(windows),
+                    _ => Closing::AfterEnd(spec.grace_ms.unwrap_or(0)),
+                };
+                Ok(WindowKey::Given { bound: self.expression(bound, input)?, closes })
+            }
+        }
+    }
+
     /// Compiles an aggregation.
     pub fn aggregate(&self, plan: &AggregatePlan) -> Result<AggregateSpec> {
         let arrow_schema = plan.input.as_arrow();
@@ -92,12 +116,7 @@ impl<'a> Compiler<'a> {
             let field = expression.return_field(arrow_schema)?;
             keys.push((expression, field));
         }
-        let window = match &plan.window {
-            Some((start, text)) => {
-                Some(WindowKey { start: self.expression(start, &plan.input)?, window: parse_window(text)? })
-            }
-            None => None,
-        };
+        let window = plan.window.as_ref().map(|window| self.window(window, &plan.input)).transpose()?;
         let (mut functions, mut filters) = (vec![], vec![]);
         for function in &plan.functions {
             let lowered = LoweredAggregateBuilder::new(

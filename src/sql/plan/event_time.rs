@@ -32,12 +32,13 @@ pub fn adopt_event_times(
         {
             continue;
         }
-        let mut found = false;
         for relation in relations.values_mut() {
             let field =
                 relation.schema.fields().iter().find(|field| field.name().eq_ignore_ascii_case(&column));
             let Some(field) = field.cloned() else { continue };
-            found = true;
+            if relation.windows.iter().any(|known| known.column == *field.name()) {
+                continue;
+            }
             match &relation.event_time {
                 Some(time) if time.column == *field.name() => {}
                 Some(time) => {
@@ -58,12 +59,6 @@ pub fn adopt_event_times(
                     *relation = Arc::new(Relation { event_time: Some(adopted), ..relation.as_ref().clone() });
                 }
             }
-        }
-        if !found {
-            return Err(Error::invalid(format!(
-                "the window is over `{column}`, which no stream of the query has"
-            ))
-            .with_hint("leave it out: windows use the event time of the stream"));
         }
     }
     Ok(notices)

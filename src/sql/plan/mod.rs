@@ -9,11 +9,16 @@ mod rewrite;
 mod split;
 mod stream_plan;
 mod suggested;
+mod window_place;
+mod window_rows;
+mod window_trace;
 
 pub use compile::Compiler;
 pub use event_time::adopt_event_times;
 pub use planner::{Inputs, Planner, Shape};
 pub use rewrite::relation_names;
 pub use split::{Emission, scan_plan};
-pub use stream_plan::{AggregatePlan, OperatorKind, OperatorPlan, ScanPlan, StepPlan, StreamPlan, Target};
+pub use stream_plan::{
+    AggregatePlan, OperatorKind, OperatorPlan, ScanPlan, StepPlan, StreamPlan, Target, WindowPlan,
+};
 pub use suggested::suggested_columns;

@@ -27,6 +27,7 @@ use super::stream_plan::StreamPlan;
 use crate::error::{Error, Result};
 use crate::sql::functions::{EpochClock, SessionProfile, check_comparisons, session_state};
 use crate::sql::relation::{Relation, RelationTable, SystemColumn};
+use crate::time::LateRule;
 
 /// What a query is planned with.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +53,10 @@ pub struct Shape {
     pub carry_time: bool,
     /// How long windows take rows after their end unless they say it themselves, in milliseconds.
     pub grace_ms: i64,
+    /// The time zone of windows that name none.
+    pub zone: chrono_tz::Tz,
+    /// What becomes of rows whose windows have ended.
+    pub late: LateRule,
 }
 
 /// Plans queries.
@@ -92,7 +97,8 @@ impl Planner {
         let relations = known(inputs);
         let plan = self.logical_plan(&self.stream, query, text, inputs, shape, Lateness::AboveAggregates)?;
         let plan = self.stream.optimize(&plan).map_err(|error| planning_error(error, text, &relations))?;
-        let request = SplitRequest { emit: emission.0, unwindowed: emission.1 };
+        let corrects = shape.late == LateRule::Correct;
+        let request = SplitRequest { emit: emission.0, unwindowed: emission.1, corrects };
         split(&plan, request, &self.stream)
     }
 
@@ -139,8 +145,10 @@ impl Planner {
         let plan = plan.map_err(|error| planning_error(error, text, &relations))?;
         check_comparisons(&plan, text)?;
         let plan = if needs_time(&plan)? || shape.carry_time {
-            let attached = attach_time(plan, TimeRules { lateness, grace_ms: shape.grace_ms })
-                .map_err(|error| planning_error(error, text, &relations))?;
+            let Shape { grace_ms, zone, late, .. } = *shape;
+            let rules = TimeRules { lateness, grace_ms, zone, late };
+            let attached =
+                attach_time(plan, rules).map_err(|error| planning_error(error, text, &relations))?;
             top_columns(attached, shape.carry_time)?
         } else {
             plan

@@ -13,14 +13,15 @@ use datafusion::logical_expr::{
     Aggregate, Expr, FetchType, LogicalPlan, Projection, SkipType, Sort, TableScan, Union,
 };
 
-use crate::aggregate::GroupColumn;
+use crate::aggregate::{GroupColumn, Showing};
 use crate::error::{Error, Result};
-use crate::sql::functions::{window_end_function, window_start_function};
 use crate::sql::plan::compile::Compiler;
 use crate::sql::plan::stream_plan::{
-    AggregatePlan, OperatorKind, OperatorPlan, ScanPlan, StepPlan, StreamPlan, Target,
+    AggregatePlan, OperatorKind, OperatorPlan, ScanPlan, StepPlan, StreamPlan, Target, WindowPlan,
 };
-use crate::sql::relation::{Relation, RelationTable, SystemColumn};
+use crate::sql::plan::window_trace::{TracedWindow, trace_window, window_columns};
+use crate::sql::relation::{Relation, RelationTable, SystemColumn, WindowPart};
+use crate::sql::window_spec::WindowSpec;
 
 /// When aggregates without a window, and windows, give their rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub(super) struct SplitRequest {
     pub(super) emit: Option<Emission>,
     /// What aggregates without a window do if the query does not say.
     pub(super) unwindowed: Emission,
+    /// Whether windows are given at their end and corrected by late rows.
+    pub(super) corrects: bool,
 }
 
 /// Cuts `plan` into scans, steps and operators.
@@ -58,6 +61,7 @@ pub(super) fn split(plan: &LogicalPlan, request: SplitRequest, state: &SessionSt
         scans: splitter.scans,
         operators: splitter.operators,
         output: schema_of(plan),
+        windows: window_columns(plan),
         changelog,
     })
 }
@@ -173,11 +177,16 @@ impl Splitter<'_> {
                     .with_hint("give the inner one a WINDOW, or use `--mode batch`"));
             }
         };
-        let kind = match emission {
-            Emission::Final if !distinct || windowed => OperatorKind::FinalAggregate(Arc::clone(&spec)),
-            _ => OperatorKind::ChangingAggregate(Arc::clone(&spec)),
+        let showing = match emission {
+            Emission::Changes => Showing::Always,
+            Emission::Final if distinct && !windowed => Showing::Always,
+            Emission::Final if windowed && self.request.corrects && place == Place::Top => Showing::AtEnd,
+            Emission::Final => Showing::AtClose,
         };
-        let changelog = matches!(kind, OperatorKind::ChangingAggregate(_)) && !distinct;
+        // Each distinct row comes once and stays.
+        let changelog =
+            showing != Showing::AtClose && !(distinct && spec.window.as_ref().is_none_or(|key| !key.grows()));
+        let kind = OperatorKind::Aggregate { spec: Arc::clone(&spec), showing };
         let ordinal = self.operators.len();
         self.operators.push(OperatorPlan {
             kind,
@@ -188,7 +197,7 @@ impl Splitter<'_> {
         });
         let below =
             if emission == Emission::Final && !windowed { Place::BelowEnd } else { Place::BelowInserts };
-        let steps = vec![StepPlan::PartialAggregate(plan)];
+        let steps = vec![StepPlan::PartialAggregate(Box::new(plan))];
         if self.flow(&aggregate.input, steps, Target::Operator(ordinal), below)? {
             return Err(Error::not_yet("an aggregate over a changelog"));
         }
@@ -196,30 +205,32 @@ impl Splitter<'_> {
     }
 
     fn aggregate_plan(&self, aggregate: &Aggregate) -> Result<AggregatePlan> {
-        let mut window: Option<(Expr, String)> = None;
-        let (mut keys, mut layout) = (vec![], vec![]);
+        let (mut keys, mut layout, mut given) = (vec![], vec![], vec![]);
+        let mut placed: Option<(TracedWindow, Expr, Expr)> = None;
         for expression in &aggregate.group_expr {
             if matches!(expression, Expr::GroupingSet(_)) {
                 return Err(Error::not_yet("`ROLLUP`, `CUBE` and `GROUPING SETS` in a stream"));
             }
-            match trace_window(expression, &aggregate.input) {
-                Some((Bound::Start, text)) => {
-                    if window.as_ref().is_some_and(|(_, other)| *other != text) {
-                        return Err(Error::not_yet("two different windows in one GROUP BY"));
-                    }
-                    window = Some((expression.clone(), text));
-                    layout.push(GroupColumn::WindowStart);
-                }
-                Some((Bound::End, _)) => layout.push(GroupColumn::WindowEnd),
-                None => {
-                    layout.push(GroupColumn::Key(keys.len()));
-                    keys.push(expression.clone());
-                }
+            let traced = trace_window(expression, &aggregate.input);
+            if let Some(TracedWindow { call: Some((time, watermark)), part, .. }) = &traced {
+                layout.push(match part {
+                    WindowPart::Start => GroupColumn::WindowStart,
+                    WindowPart::End => GroupColumn::WindowEnd,
+                    WindowPart::Duration => GroupColumn::SessionDuration,
+                });
+                placed = traced.clone().map(|traced| (traced, time.clone(), watermark.clone()));
+                continue;
             }
+            given.extend(traced.map(|traced| (traced, expression.clone())));
+            layout.push(GroupColumn::Key(keys.len()));
+            keys.push(expression.clone());
         }
-        if window.is_none() && layout.contains(&GroupColumn::WindowEnd) {
-            return Err(Error::not_yet("GROUP BY `window_end` without `window_start`"));
-        }
+        let window = match placed {
+            Some((traced, time, watermark)) => {
+                Some(WindowPlan::Placed { time, watermark, spec: traced.spec })
+            }
+            None => given_window(&given)?,
+        };
         if aggregate.aggr_expr.iter().any(|function| function.to_string().contains("nth_value(")) {
             // Its partial states only merge right over sorted input.
             return Err(Error::not_yet("`NTH_VALUE` in a stream")
@@ -317,44 +328,20 @@ pub fn scan_plan(relation: Arc<Relation>, full: &SchemaRef, wanted: &[usize]) ->
     Ok(ScanPlan { relation, columns, system, order, schema, steps: vec![], target: Target::Sink })
 }
 
-/// Which bound of a window an expression is.
-enum Bound {
-    Start,
-    End,
-}
-
-/// Finds out whether `expression` over `plan` is a window bound, through renames and subqueries.
-fn trace_window(expression: &Expr, plan: &LogicalPlan) -> Option<(Bound, String)> {
-    match expression {
-        Expr::Alias(alias) => trace_window(&alias.expr, plan),
-        Expr::ScalarFunction(call) => {
-            let text = call.args.iter().rev().find_map(|argument| match argument {
-                Expr::Literal(value, _) => value.try_as_str().flatten().map(str::to_owned),
-                _ => None,
-            })?;
-            match call.func.name() {
-                name if name == window_start_function().name() => Some((Bound::Start, text)),
-                name if name == window_end_function().name() => Some((Bound::End, text)),
-                _ => None,
-            }
-        }
-        Expr::Column(column) => {
-            let ordinal = plan.schema().maybe_index_of_column(column)?;
-            match plan {
-                LogicalPlan::Projection(projection) => {
-                    trace_window(&projection.expr[ordinal], &projection.input)
-                }
-                LogicalPlan::SubqueryAlias(alias) => {
-                    let (qualifier, field) = alias.input.schema().qualified_field(ordinal);
-                    let inner = datafusion::common::Column::new(qualifier.cloned(), field.name());
-                    trace_window(&Expr::Column(inner), &alias.input)
-                }
-                LogicalPlan::Filter(filter) => trace_window(expression, &filter.input),
-                _ => None,
-            }
-        }
-        _ => None,
+/// Returns the window that the rows already have, if one of its bounds is among the keys.
+fn given_window(keys: &[(TracedWindow, Expr)]) -> Result<Option<WindowPlan>> {
+    let of = |part| keys.iter().find(|(traced, _)| traced.part == part);
+    let Some((traced, bound)) = of(WindowPart::End).or_else(|| of(WindowPart::Start)) else {
+        return Ok(None);
+    };
+    // What comes out of an aggregate holds the watermark back for as long as it waits.
+    let grace_ms = if traced.aggregated { 0 } else { traced.spec.grace_ms.unwrap_or(0) };
+    let spec = WindowSpec { grace_ms: Some(grace_ms), ..traced.spec.clone() };
+    if traced.part == WindowPart::Start && spec.session().is_some() {
+        return Err(Error::not_yet("GROUP BY the start of sessions without their end")
+            .with_hint("add `window_end`: it says when no more rows of a group come"));
     }
+    Ok(Some(WindowPlan::Given { bound: bound.clone(), part: traced.part, spec }))
 }
 
 fn project(projection: &Projection) -> StepPlan {

@@ -11,8 +11,9 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
-use crate::aggregate::AggregateSpec;
-use crate::sql::relation::{Relation, SystemColumn};
+use crate::aggregate::{AggregateSpec, Showing};
+use crate::sql::relation::{Relation, SystemColumn, WindowColumn, WindowPart};
+use crate::sql::window_spec::WindowSpec;
 
 /// A query as scans, steps and operators.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub struct StreamPlan {
     pub operators: Vec<OperatorPlan>,
     /// The columns of the result; a last column `__time` holds the event time where the sink asked for it.
     pub output: SchemaRef,
+    /// The columns of the result that are parts of windows.
+    pub windows: Vec<WindowColumn>,
     /// Whether the result withdraws rows.
     pub changelog: bool,
 }
@@ -84,7 +87,7 @@ pub enum StepPlan {
         input: SchemaRef,
     },
     /// Aggregates each batch.
-    PartialAggregate(AggregatePlan),
+    PartialAggregate(Box<AggregatePlan>),
 }
 
 /// An aggregation before it is compiled.
@@ -92,8 +95,8 @@ pub enum StepPlan {
 pub struct AggregatePlan {
     /// The group expressions that are not window bounds.
     pub keys: Vec<Expr>,
-    /// The expression of the window's start, and the window's text.
-    pub window: Option<(Expr, String)>,
+    /// The windows, if rows are grouped by them.
+    pub window: Option<WindowPlan>,
     /// The functions.
     pub functions: Vec<Expr>,
     /// What each group column of the result is.
@@ -102,6 +105,29 @@ pub struct AggregatePlan {
     pub input: Arc<DFSchema>,
     /// The result.
     pub output: SchemaRef,
+}
+
+/// How windows come into the groups of an aggregation.
+#[derive(Debug, Clone)]
+pub enum WindowPlan {
+    /// By the time of rows.
+    Placed {
+        /// The time.
+        time: Expr,
+        /// The running watermark of the row's partition.
+        watermark: Expr,
+        /// The windows.
+        spec: WindowSpec,
+    },
+    /// Rows have them already.
+    Given {
+        /// A bound of a row's window.
+        bound: Expr,
+        /// Which bound it is.
+        part: WindowPart,
+        /// The windows.
+        spec: WindowSpec,
+    },
 }
 
 /// A stateful operator, and what its output goes through.
@@ -122,10 +148,13 @@ pub struct OperatorPlan {
 /// What a stateful operator does.
 #[derive(Debug, Clone)]
 pub enum OperatorKind {
-    /// One answer when a window closes or the input ends.
-    FinalAggregate(Arc<AggregateSpec>),
-    /// Every change of every group.
-    ChangingAggregate(Arc<AggregateSpec>),
+    /// Aggregates by window and key.
+    Aggregate {
+        /// What is computed.
+        spec: Arc<AggregateSpec>,
+        /// When its rows are given.
+        showing: Showing,
+    },
     /// All rows in order, at the end of the input.
     Sort {
         /// The order.
@@ -148,11 +177,14 @@ impl OperatorKind {
     /// Returns the name that `EXPLAIN` and reports show.
     pub fn name(&self) -> String {
         match self {
-            Self::FinalAggregate(spec) if spec.window.is_some() => "window aggregate".to_owned(),
-            Self::FinalAggregate(_) => "aggregate".to_owned(),
-            Self::ChangingAggregate(spec) if spec.functions.is_empty() => "distinct".to_owned(),
-            Self::ChangingAggregate(spec) if spec.window.is_some() => "changing window aggregate".to_owned(),
-            Self::ChangingAggregate(_) => "changing aggregate".to_owned(),
+            Self::Aggregate { spec, showing } => {
+                let changing = if *showing == Showing::AtClose { "" } else { "changing " };
+                match &spec.window {
+                    None if *showing == Showing::Always && spec.functions.is_empty() => "distinct".to_owned(),
+                    None => format!("{changing}aggregate"),
+                    Some(key) => format!("{changing}{} aggregate", key.name()),
+                }
+            }
             Self::Sort { .. } => "sort".to_owned(),
             Self::Limit { .. } => "limit".to_owned(),
         }
