@@ -57,19 +57,31 @@ impl ChangingAggregate {
     fn settle(&mut self) -> Result<Vec<ChangeBatch>> {
         let mut changes = vec![];
         for (start, batches) in std::mem::take(&mut self.arrived) {
-            let states = match self.windows.entry(start) {
-                std::collections::btree_map::Entry::Occupied(states) => states.into_mut(),
-                std::collections::btree_map::Entry::Vacant(place) => {
-                    place.insert(KeyedStates::try_new(Arc::clone(&self.spec))?)
-                }
-            };
-            let (keys, values, weights) = states.merge(&batches)?.into_rows()?;
-            self.answers_empty_input = false;
+            let (keys, values, weights) = self.states(start)?.merge(&batches)?.into_rows()?;
             if !weights.is_empty() {
                 changes.push(self.changelog(start, &keys, values, weights)?);
             }
         }
         Ok(changes)
+    }
+
+    /// Merges what arrived, of which nobody asks what it changed: that was emitted before the snapshot.
+    fn absorb(&mut self) -> Result<()> {
+        for (start, batches) in std::mem::take(&mut self.arrived) {
+            self.states(start)?.absorb(&batches)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the states of a window that has rows.
+    fn states(&mut self, start: i64) -> Result<&mut KeyedStates> {
+        self.answers_empty_input = false;
+        match self.windows.entry(start) {
+            std::collections::btree_map::Entry::Occupied(states) => Ok(states.into_mut()),
+            std::collections::btree_map::Entry::Vacant(place) => {
+                Ok(place.insert(KeyedStates::try_new(Arc::clone(&self.spec))?))
+            }
+        }
     }
 
     fn changelog(
@@ -135,8 +147,7 @@ impl Operator for ChangingAggregate {
     fn restore(&mut self, delta: &StateDelta) -> Result<()> {
         if delta.rows.num_rows() > 0 {
             self.take_in(&delta.rows);
-            // What these states changed was emitted before the snapshot.
-            self.settle()?;
+            self.absorb()?;
         }
         self.watermark.advance_to(delta.watermark);
         self.drop_closed();
