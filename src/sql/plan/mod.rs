@@ -4,6 +4,7 @@ mod attach;
 mod compile;
 mod errors;
 mod event_time;
+mod header_writes;
 mod planner;
 mod rewrite;
 mod split;
@@ -12,6 +13,7 @@ mod suggested;
 
 pub use compile::Compiler;
 pub use event_time::adopt_event_times;
+pub use header_writes::{HeaderRules, gives_no_column, write_headers};
 pub use planner::{Inputs, Planner, Shape};
 pub use rewrite::relation_names;
 pub use split::{Emission, scan_plan};
