@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int8Array, RecordBatch};
 
+use super::held::Held;
 use super::keyed_states::KeyedStates;
 use super::spec::AggregateSpec;
 use super::window_aggregate::window_slices;
@@ -22,6 +23,8 @@ pub struct ChangingAggregate {
     windows: BTreeMap<i64, KeyedStates>,
     /// The partial states of the running epoch, by window.
     arrived: BTreeMap<i64, Vec<RecordBatch>>,
+    /// What waits for further changes of its groups, if changes are to wait.
+    held: Option<Held>,
     watermark: Watermark,
     /// Whether this instance answers for an empty input: `SELECT count(*)` of nothing is one row.
     answers_empty_input: bool,
@@ -30,10 +33,17 @@ pub struct ChangingAggregate {
 
 impl ChangingAggregate {
     /// Creates the operator; `first_shard` says whether it is the one that answers for an empty input, `record`
-    /// whether deltas will be asked for.
-    pub fn try_new(name: String, spec: Arc<AggregateSpec>, first_shard: bool, record: bool) -> Self {
+    /// whether deltas will be asked for, `interval_ms` how long a change waits for others of its group.
+    pub fn new(
+        name: String,
+        spec: Arc<AggregateSpec>,
+        first_shard: bool,
+        record: bool,
+        interval_ms: Option<i64>,
+    ) -> Self {
         Self {
             name,
+            held: interval_ms.map(Held::new),
             windows: BTreeMap::new(),
             arrived: BTreeMap::new(),
             watermark: Watermark::NONE,
@@ -51,6 +61,23 @@ impl ChangingAggregate {
         for (start, rows) in window_slices(states) {
             self.arrived.entry(start).or_default().push(rows);
         }
+    }
+
+    /// Holds back what arrived until it is due; the last changes of a window come before it closes.
+    fn hold_back(&mut self, watermark: Watermark, epoch: &EpochContext) -> Result<()> {
+        let Some(held) = &mut self.held else { return Ok(()) };
+        for (start, states) in std::mem::take(&mut self.arrived) {
+            held.take_in(&self.spec, start, &states, epoch.now_ms)?;
+        }
+        let all = epoch.last || watermark == Watermark::END || held.is_due(Some(epoch.now_ms));
+        let closes = |start| {
+            let window = self.spec.window.as_ref().map(|key| key.window);
+            window.is_some_and(|window| watermark.has_reached(window.closes_at(start)))
+        };
+        for (start, states) in held.release(|start| all || closes(start))? {
+            self.arrived.entry(start).or_default().push(states);
+        }
+        Ok(())
     }
 
     /// Merges what arrived, and returns what it changed.
@@ -125,7 +152,8 @@ impl Operator for ChangingAggregate {
         Ok(vec![])
     }
 
-    fn advance(&mut self, watermark: Watermark, _epoch: &EpochContext) -> Result<Vec<ChangeBatch>> {
+    fn advance(&mut self, watermark: Watermark, epoch: &EpochContext) -> Result<Vec<ChangeBatch>> {
+        self.hold_back(watermark, epoch)?;
         let mut changes = self.settle()?;
         self.watermark.advance_to(watermark);
         self.drop_closed();
@@ -155,6 +183,11 @@ impl Operator for ChangingAggregate {
     }
 
     fn bytes(&self) -> usize {
-        self.windows.values().map(KeyedStates::bytes).sum()
+        let held = self.held.as_ref().map_or(0, Held::bytes);
+        self.windows.values().map(KeyedStates::bytes).sum::<usize>() + held
+    }
+
+    fn is_due(&self, now_ms: Option<i64>) -> bool {
+        self.held.as_ref().is_some_and(|held| held.is_due(now_ms))
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use arrow::array::{
+    ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, TimestampMillisecondArray, UInt32Array,
+};
 use arrow::compute::kernels::cmp::distinct;
 use arrow::compute::{concat, interleave, or, take};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
@@ -112,6 +114,26 @@ impl KeyedStates {
         let touched = self.touch(states)?;
         let (_, states) = self.fold(states, &touched)?;
         self.append(states, touched.groups)
+    }
+
+    /// Returns all states as the partial states of the window that starts at `start`.
+    pub(super) fn into_partial(mut self, start: i64) -> Result<RecordBatch> {
+        self.merge_last(self.chunks.len())?;
+        let Some(chunk) = self.chunks.pop() else {
+            return Ok(RecordBatch::new_empty(self.spec.state_schema()?));
+        };
+        let rows = chunk.groups.len();
+        let mut columns: Vec<ArrayRef> = vec![];
+        if self.spec.window.is_some() {
+            columns.push(Arc::new(TimestampMillisecondArray::from_value(start, rows)));
+        }
+        let groups = UInt32Array::from(chunk.groups);
+        for keys in self.groups.drain()? {
+            columns.push(take(&keys, &groups, None)?);
+        }
+        columns.extend(chunk.states);
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(self.spec.state_schema()?, columns, &options)?)
     }
 
     /// Finds the groups of partial states.

@@ -6,6 +6,7 @@
 //! the incremental snapshot.
 
 mod changing;
+mod held;
 mod keyed_states;
 mod partial;
 mod spec;

@@ -13,6 +13,8 @@ pub struct EpochContext {
     pub epoch: u64,
     /// The epoch's one reading of the clock, in epoch milliseconds.
     pub now_ms: i64,
+    /// Whether the job stops with this epoch: nothing may be held back.
+    pub last: bool,
 }
 
 /// A part of an operator's state that changed, as rows of the operator's own schema.
@@ -49,6 +51,12 @@ pub trait Operator: Send {
 
     /// Returns about how many bytes the state takes.
     fn bytes(&self) -> usize;
+
+    /// Returns whether changes are held back that wait for the clock to show `now_ms` or less; `None` stands for any
+    /// time.
+    fn is_due(&self, _now_ms: Option<i64>) -> bool {
+        false
+    }
 
     /// Returns whether more input can still change the result; a satisfied `LIMIT` says no.
     fn wants_more(&self) -> bool {

@@ -45,6 +45,8 @@ pub struct JobSpec {
     pub on_error: OnError,
     /// How many bytes of state the job may hold.
     pub memory_limit: Option<u64>,
+    /// How long a change waits for others of its group.
+    pub emit_interval: Option<Duration>,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
     /// Whether snapshots will be asked for.
@@ -306,7 +308,8 @@ fn driver(
     let compiler = Compiler::new(state);
     let shards = (spec.parallelism / 2).max(1);
     let operators = spec.plan.operators.iter();
-    let operators = operators.map(|plan| ShardedOperator::try_new(plan, &compiler, shards, spec.record));
+    let operators = operators
+        .map(|plan| ShardedOperator::try_new(plan, &compiler, shards, spec.record, spec.emit_interval));
     let mut operators = operators.collect::<Result<Vec<_>>>()?;
     if let Some(snapshot) = resuming {
         for (operator, deltas) in operators.iter_mut().zip(&snapshot.operators) {

@@ -383,6 +383,12 @@ impl<'a> Planning<'a> {
             Work::Stream(plan) => (Arc::clone(&plan.output), plan.changelog),
             Work::Batch(plan) => (Arc::clone(plan.schema().inner()), false),
         };
+        if options.emit_interval.is_some() && !changelog {
+            self.notices.push(format!(
+                "`emit.interval` has no effect on `{}`, because its result never changes rows it gave",
+                query.name
+            ));
+        }
         let mut sink = destination.connector;
         if let Some(name) = &destination.between {
             let bounded = match &work {
