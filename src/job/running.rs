@@ -96,13 +96,12 @@ impl Job {
         let mut threads = vec![];
         for _ in 0..workers {
             // Compiled before the first thread starts, so that a faulty plan starts nothing.
+            let chunk_clock = EpochClock::default();
+            let state = with_clock(&spec.state, &chunk_clock);
             let compiler = Compiler::new(&state);
-            let scans = spec
-                .plan
-                .scans
-                .iter()
-                .zip(&opened)
-                .map(|(plan, opened)| Scan::try_new(plan, &opened.request, &compiler, spec.on_error));
+            let scans = spec.plan.scans.iter().zip(&opened).map(|(plan, opened)| {
+                Scan::try_new(plan, &opened.request, &compiler, &chunk_clock, spec.on_error)
+            });
             threads.push(scans.collect::<Result<Vec<_>>>()?);
         }
         let mut others = vec![];
