@@ -132,6 +132,17 @@ impl Error {
         self
     }
 
+    /// Copies all but the cause.
+    fn copied(&self) -> Self {
+        Self(Box::new(Details {
+            kind: self.0.kind,
+            message: self.0.message.clone(),
+            hint: self.0.hint.clone(),
+            span: self.0.span.clone(),
+            cause: None,
+        }))
+    }
+
     /// Returns who has to act.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -200,6 +211,16 @@ impl From<arrow::error::ArrowError> for Error {
     }
 }
 
+/// Finds our error in one that several threads of a plan share.
+fn ours_within<'a>(mut error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
+    loop {
+        match error.downcast_ref() {
+            Some(ours) => return Some(ours),
+            None => error = error.source()?,
+        }
+    }
+}
+
 impl From<datafusion::error::DataFusionError> for Error {
     fn from(error: datafusion::error::DataFusionError) -> Self {
         use datafusion::error::DataFusionError;
@@ -210,7 +231,10 @@ impl From<datafusion::error::DataFusionError> for Error {
             },
             DataFusionError::ArrowError(cause, _) => Self::from(*cause),
             DataFusionError::Context(_, cause) | DataFusionError::Diagnostic(_, cause) => Self::from(*cause),
-            DataFusionError::Shared(cause) => Self::data(cause.strip_backtrace()),
+            DataFusionError::Shared(cause) => match ours_within(&cause) {
+                Some(ours) => ours.copied(),
+                None => Self::data(cause.strip_backtrace()),
+            },
             DataFusionError::Collection(mut causes) if !causes.is_empty() => {
                 Self::from(causes.swap_remove(0))
             }

@@ -7,6 +7,7 @@ use arrow::array::{ArrayRef, Int8Array, RecordBatch};
 
 use super::groups::{KeyedRows, push};
 use super::keyed_states::KeyedStates;
+use super::pace::Pace;
 use super::showing::Showing;
 use super::spec::{AggregateSpec, Bounds};
 use super::window_aggregate::window_slices;
@@ -26,6 +27,7 @@ pub struct ChangingAggregate {
     windows: BTreeMap<i64, KeyedStates>,
     /// The partial states of the running epoch and of windows that are not shown yet, by window.
     arrived: BTreeMap<i64, Vec<KeyedRows>>,
+    pace: Pace,
     watermark: Watermark,
     /// Whether this instance answers for an empty input: `SELECT count(*)` of nothing is one row.
     answers_empty_input: bool,
@@ -34,17 +36,19 @@ pub struct ChangingAggregate {
 
 impl ChangingAggregate {
     /// Creates the operator; `first_shard` says whether it is the one that answers for an empty input, `record`
-    /// whether deltas will be asked for.
+    /// whether deltas will be asked for, `interval_ms` how long a change waits for others of its group.
     pub fn new(
         name: String,
         spec: Arc<AggregateSpec>,
         showing: Showing,
+        interval_ms: Option<i64>,
         first_shard: bool,
         record: bool,
     ) -> Self {
         Self {
             name,
             showing,
+            pace: Pace::new(interval_ms),
             windows: BTreeMap::new(),
             arrived: BTreeMap::new(),
             watermark: Watermark::NONE,
@@ -75,9 +79,38 @@ impl ChangingAggregate {
         self.showing.from(key.closes_at(window).saturating_sub(grace), grace)
     }
 
-    /// Merges what arrived for windows that are shown, and returns what it changed.
-    fn settle(&mut self) -> Result<Vec<ChangeBatch>> {
+    /// Returns the windows with arrivals of which the changes may go out; the last ones come before a window closes.
+    fn ready(&self, epoch: &EpochContext) -> Vec<i64> {
+        let all = epoch.last || self.watermark == Watermark::END || self.pace.lets_go(epoch.now_ms);
+        let closes = |window| {
+            let key = self.spec.window.as_ref();
+            key.is_some_and(|key| self.watermark.has_reached(key.closes_at(window)))
+        };
+        let is_ready = |window: i64| {
+            self.watermark.has_reached(self.shown_at(window)) && (all || closes(window))
+        };
+        self.arrived.keys().copied().filter(|window| is_ready(*window)).collect()
+    }
+
+    /// Merges what arrived for some windows, and returns what it changed.
+    fn settle(&mut self, windows: Vec<i64>) -> Result<Vec<ChangeBatch>> {
         let mut changes = vec![];
+        for window in windows {
+            let Some(parts) = self.arrived.remove(&window) else { continue };
+            let (keys, values, weights) = self.states(window)?.merge(&parts)?.into_rows()?;
+            if !weights.is_empty() {
+                changes.push(self.changelog(window, &keys, values, weights)?);
+            }
+        }
+        if self.arrived.is_empty() {
+            self.pace.released();
+        }
+        Ok(changes)
+    }
+
+    /// Merges what arrived for windows that are shown, of which nobody asks what it changed: that was emitted before the
+    /// snapshot.
+    fn absorb(&mut self) -> Result<()> {
         let shown: Vec<i64> = self
             .arrived
             .keys()
@@ -85,20 +118,22 @@ impl ChangingAggregate {
             .filter(|&window| self.watermark.has_reached(self.shown_at(window)))
             .collect();
         for window in shown {
-            let Some(parts) = self.arrived.remove(&window) else { continue };
-            let states = match self.windows.entry(window) {
-                std::collections::btree_map::Entry::Occupied(states) => states.into_mut(),
-                std::collections::btree_map::Entry::Vacant(place) => {
-                    place.insert(KeyedStates::try_new(Arc::clone(&self.spec))?)
-                }
-            };
-            let (keys, values, weights) = states.merge(&parts)?.into_rows()?;
-            self.answers_empty_input = false;
-            if !weights.is_empty() {
-                changes.push(self.changelog(window, &keys, values, weights)?);
+            if let Some(parts) = self.arrived.remove(&window) {
+                self.states(window)?.absorb(&parts)?;
             }
         }
-        Ok(changes)
+        Ok(())
+    }
+
+    /// Returns the states of a window that has rows.
+    fn states(&mut self, window: i64) -> Result<&mut KeyedStates> {
+        self.answers_empty_input = false;
+        match self.windows.entry(window) {
+            std::collections::btree_map::Entry::Occupied(states) => Ok(states.into_mut()),
+            std::collections::btree_map::Entry::Vacant(place) => {
+                Ok(place.insert(KeyedStates::try_new(Arc::clone(&self.spec))?))
+            }
+        }
     }
 
     fn changelog(
@@ -142,12 +177,17 @@ impl Operator for ChangingAggregate {
         Ok(vec![])
     }
 
-    fn advance(&mut self, watermark: Watermark, _epoch: &EpochContext) -> Result<Vec<ChangeBatch>> {
-        let mut changes = self.settle()?;
-        self.watermark.advance_to(watermark);
-        if self.showing != Showing::Always {
-            changes.extend(self.settle()?);
+    fn advance(&mut self, watermark: Watermark, epoch: &EpochContext) -> Result<Vec<ChangeBatch>> {
+        if !self.arrived.is_empty() {
+            self.pace.came(epoch.now_ms);
         }
+        let mut changes = vec![];
+        if self.showing != Showing::Always {
+            // Corrections of windows that were given, before those that are given now.
+            changes.extend(self.settle(self.ready(epoch))?);
+        }
+        self.watermark.advance_to(watermark);
+        changes.extend(self.settle(self.ready(epoch))?);
         self.drop_closed();
         if self.answers_empty_input && self.watermark == Watermark::END {
             self.answers_empty_input = false;
@@ -168,10 +208,9 @@ impl Operator for ChangingAggregate {
         if delta.rows.num_rows() > 0 {
             self.take_in(&delta.rows)?;
         }
-        // What these states changed was emitted before the snapshot.
-        self.settle()?;
+        self.absorb()?;
         self.watermark.advance_to(delta.watermark);
-        self.settle()?;
+        self.absorb()?;
         self.drop_closed();
         Ok(())
     }
@@ -179,5 +218,9 @@ impl Operator for ChangingAggregate {
     fn bytes(&self) -> usize {
         let arrived: usize = self.arrived.values().flatten().map(KeyedRows::bytes).sum();
         arrived + self.windows.values().map(KeyedStates::bytes).sum::<usize>()
+    }
+
+    fn is_due(&self, now_ms: Option<i64>) -> bool {
+        self.pace.is_due(now_ms)
     }
 }

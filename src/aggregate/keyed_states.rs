@@ -27,6 +27,17 @@ struct Chunk {
     groups: Vec<u32>,
 }
 
+/// The groups of some partial states: known ones first, then new ones in the order in which the batches bring them.
+struct Touched {
+    groups: Vec<u32>,
+    /// For each group a batch and a row where its key stands.
+    first_seen: Vec<(usize, usize)>,
+    /// The ordinals of the groups that had a state.
+    had: Vec<usize>,
+    /// For each batch the ordinals of its rows' groups.
+    locals: Vec<Vec<usize>>,
+}
+
 /// What an epoch changed: for each touched group the values before, if it had any, and after.
 pub(super) struct Changes {
     /// The keys of the touched groups.
@@ -82,14 +93,36 @@ impl KeyedStates {
     }
 
     /// Merges an epoch's partial states, and says what they changed.
+    ///
+    /// # Errors
+    /// Data: a value of a touched group does not fit its type.
     pub(super) fn merge(&mut self, epoch: &[KeyedRows]) -> Result<Changes> {
+        let touched = self.touch(epoch)?;
+        let (prior, states) = self.fold(epoch, &touched)?;
+        let new = self.values(&states, touched.groups.len())?;
+        let old = self.values(&prior, touched.had.len())?;
+        let keys = gather(epoch, self.spec.keys.len(), &touched.first_seen)?;
+        let had = touched.had.iter().map(|&local| u32::try_from(local).unwrap_or(u32::MAX)).collect();
+        let total = touched.groups.len();
+        self.append(states, touched.groups)?;
+        Ok(Changes { keys, old, had, new, touched: total })
+    }
+
+    /// Merges partial states of which nobody asks what they changed.
+    pub(super) fn absorb(&mut self, states: &[KeyedRows]) -> Result<()> {
+        let touched = self.touch(states)?;
+        let (_, states) = self.fold(states, &touched)?;
+        self.append(states, touched.groups)
+    }
+
+    /// Finds the groups of partial states.
+    fn touch(&mut self, epoch: &[KeyedRows]) -> Result<Touched> {
         let mut touched: Vec<u32> = vec![];
         let mut first_seen: Vec<(usize, usize)> = vec![];
         let mut locals: Vec<Vec<usize>> = Vec::with_capacity(epoch.len());
-        let key_columns: Vec<usize> = (0..self.spec.keys.len()).collect();
         let mut groups = vec![];
         for (ordinal, batch) in epoch.iter().enumerate() {
-            self.groups.intern(&batch.columns[..key_columns.len()], batch.rows, &mut groups)?;
+            self.groups.intern(&batch.columns[..self.spec.keys.len()], batch.rows, &mut groups)?;
             self.places.resize(self.groups.len(), NOWHERE);
             self.touched_as.resize(self.groups.len(), u32::MAX);
             let mut local = Vec::with_capacity(groups.len());
@@ -116,29 +149,22 @@ impl KeyedStates {
             renamed[local] = place;
         }
         locals.iter_mut().flatten().for_each(|local| *local = renamed[*local]);
-        let touched = order.iter().map(|&local| touched[local]).collect();
-        let first_seen: Vec<(usize, usize)> = order.iter().map(|&local| first_seen[local]).collect();
-        let keys = gather(epoch, &key_columns, &first_seen)?;
-        self.apply(epoch, &locals, touched, keys)
+        Ok(Touched {
+            groups: order.iter().map(|&local| touched[local]).collect(),
+            first_seen: order.iter().map(|&local| first_seen[local]).collect(),
+            had: (0..known.len()).collect(),
+            locals,
+        })
     }
 
-    fn apply(
-        &mut self,
-        epoch: &[KeyedRows],
-        locals: &[Vec<usize>],
-        touched: Vec<u32>,
-        keys: Vec<ArrayRef>,
-    ) -> Result<Changes> {
-        let total = touched.len();
-        let places = touched.iter().enumerate().map(|(local, &group)| (local, self.places[group as usize]));
-        let (had, prior_places): (Vec<usize>, Vec<Place>) =
-            places.filter(|(_, place)| *place != NOWHERE).unzip();
-        let prior = self.states_at(&prior_places)?;
-
+    /// Returns the states of the touched groups that had one, and those of all of them now.
+    fn fold(&self, epoch: &[KeyedRows], touched: &Touched) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>)> {
+        let prior = touched.groups[..touched.had.len()].iter().map(|&group| self.places[group as usize]);
+        let prior = self.states_at(&prior.collect::<Vec<_>>())?;
         let mut sums = self.spec.accumulators()?;
-        let mut covered = had.len();
-        self.merge_into(&mut sums, &prior, &had, covered)?;
-        for (batch, local) in epoch.iter().zip(locals) {
+        let mut covered = touched.had.len();
+        self.merge_into(&mut sums, &prior, &touched.had, covered)?;
+        for (batch, local) in epoch.iter().zip(&touched.locals) {
             covered = local.iter().map(|&local| local + 1).fold(covered, usize::max);
             self.merge_into(&mut sums, &batch.columns[self.spec.keys.len()..], local, covered)?;
         }
@@ -146,11 +172,7 @@ impl KeyedStates {
         for sum in &mut sums {
             states.extend(sum.state(EmitTo::All)?);
         }
-        let new = self.values(&states, total)?;
-        let old = self.values(&prior, had.len())?;
-        self.append(states, touched)?;
-        let had = had.into_iter().map(|local| u32::try_from(local).unwrap_or(u32::MAX)).collect();
-        Ok(Changes { keys, old, had, new, touched: total })
+        Ok((prior, states))
     }
 
     fn merge_into(
@@ -241,10 +263,10 @@ impl KeyedStates {
     }
 }
 
-fn gather(epoch: &[KeyedRows], columns: &[usize], rows: &[(usize, usize)]) -> Result<Vec<ArrayRef>> {
-    columns
-        .iter()
-        .map(|&column| {
+/// Gathers the first `width` columns.
+fn gather(epoch: &[KeyedRows], width: usize, rows: &[(usize, usize)]) -> Result<Vec<ArrayRef>> {
+    (0..width)
+        .map(|column| {
             let arrays: Vec<&dyn arrow::array::Array> =
                 epoch.iter().map(|batch| batch.columns[column].as_ref()).collect();
             Ok(interleave(&arrays, rows)?)

@@ -9,6 +9,7 @@ mod changing;
 mod groups;
 mod hopping_states;
 mod keyed_states;
+mod pace;
 mod partial;
 mod session_aggregate;
 mod session_runs;

@@ -8,6 +8,7 @@ use arrow::array::{AsArray, Int8Array, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
 
 use super::groups::KeyedRows;
+use super::pace::Pace;
 use super::session_states::{Session, SessionStates};
 use super::showing::Showing;
 use super::spec::{AggregateSpec, Bounds};
@@ -21,6 +22,7 @@ pub struct SessionAggregate {
     spec: Arc<AggregateSpec>,
     windows: SessionWindow,
     showing: Showing,
+    pace: Pace,
     states: SessionStates,
     arrived: Vec<RecordBatch>,
     /// When a session of a key may have to be shown or forgotten; entries outlive what they were made for.
@@ -33,18 +35,21 @@ pub struct SessionAggregate {
 type Changes = Vec<(i8, Session)>;
 
 impl SessionAggregate {
-    /// Creates the operator; `record` says whether deltas will be asked for.
+    /// Creates the operator; `record` says whether deltas will be asked for, `interval_ms` how long a
+    /// change waits for others of its session.
     pub fn try_new(
         name: String,
         spec: Arc<AggregateSpec>,
         windows: SessionWindow,
         showing: Showing,
+        interval_ms: Option<i64>,
         record: bool,
     ) -> Result<Self> {
         Ok(Self {
             name,
             windows,
             showing,
+            pace: Pace::new(interval_ms),
             states: SessionStates::try_new(Arc::clone(&spec), windows)?,
             arrived: vec![],
             due: BinaryHeap::new(),
@@ -114,6 +119,14 @@ impl SessionAggregate {
         Ok((changes, keys))
     }
 
+    /// Returns whether `watermark` ends a session, of those that are known or of what arrived.
+    fn something_closes(&self, watermark: Watermark) -> bool {
+        let known = self.due.peek().is_some_and(|Reverse((instant, _))| watermark.has_reached(*instant));
+        let lasts = |batch: &RecordBatch| batch.column(1).as_primitive::<Int64Type>().values().to_vec();
+        let mut lasts = self.arrived.iter().flat_map(lasts);
+        known || lasts.any(|last| watermark.has_reached(self.windows.closes_at(last)))
+    }
+
     fn remind(&mut self, key: usize) {
         for session in self.states.sessions_of(key) {
             for instant in [self.shown_at(&session), self.forgotten_at(&session)] {
@@ -178,7 +191,15 @@ impl Operator for SessionAggregate {
         Ok(vec![])
     }
 
-    fn advance(&mut self, watermark: Watermark, _epoch: &EpochContext) -> Result<Vec<ChangeBatch>> {
+    fn advance(&mut self, watermark: Watermark, epoch: &EpochContext) -> Result<Vec<ChangeBatch>> {
+        if !self.arrived.is_empty() {
+            self.pace.came(epoch.now_ms);
+        }
+        if !epoch.last && !self.pace.lets_go(epoch.now_ms) && !self.something_closes(watermark) {
+            self.watermark.advance_to(watermark);
+            return Ok(vec![]);
+        }
+        self.pace.released();
         let (changes, keys) = self.step(watermark)?;
         let rows = if changes.is_empty() { vec![] } else { vec![self.rows_of(&changes)?] };
         self.forget_closed(keys)?;
@@ -204,6 +225,10 @@ impl Operator for SessionAggregate {
 
     fn bytes(&self) -> usize {
         self.states.bytes()
+    }
+
+    fn is_due(&self, now_ms: Option<i64>) -> bool {
+        self.pace.is_due(now_ms)
     }
 
     fn holds_back(&self, watermark: Watermark) -> Watermark {

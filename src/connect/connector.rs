@@ -55,6 +55,11 @@ pub trait SourceConnector: Debug + Send + Sync {
         true
     }
 
+    /// Returns whether the records have headers.
+    fn has_headers(&self) -> bool {
+        false
+    }
+
     /// Opens the source for reading from its start.
     fn open(&self, request: &ReadRequest) -> Result<Box<dyn Source>>;
 
@@ -63,6 +68,9 @@ pub trait SourceConnector: Debug + Send + Sync {
     /// None where the source gives rows.
     fn decoder(&self, request: &ReadRequest) -> Result<Option<Box<dyn Decoder>>>;
 }
+
+/// The column of a result that holds the headers of each row's record: a map from text to bytes.
+pub const HEADERS: &str = "__headers";
 
 /// How a changelog is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +88,8 @@ pub enum ChangelogForm {
 /// What a job wants to write.
 #[derive(Debug, Clone)]
 pub struct WriteRequest {
-    /// The columns of the result; a last column `__time` holds the event time where the sink asked for it.
+    /// The columns of the result; a column `__time` holds the event time where the sink asked for it, and
+    /// [`HEADERS`] the headers where the query writes some.
     pub schema: SchemaRef,
     /// The ordinals of the key columns.
     pub key: Vec<usize>,
@@ -100,6 +109,11 @@ pub trait SinkConnector: Debug + Send + Sync {
 
     /// Returns whether the sink wants the event time as the last column `__time`.
     fn wants_event_time(&self) -> bool {
+        false
+    }
+
+    /// Returns whether the sink writes the column [`HEADERS`] of a result as the headers of its records.
+    fn takes_headers(&self) -> bool {
         false
     }
 

@@ -13,6 +13,8 @@ pub struct EpochContext {
     pub epoch: u64,
     /// The epoch's one reading of the clock, in epoch milliseconds.
     pub now_ms: i64,
+    /// Whether the job stops with this epoch: nothing may be held back.
+    pub last: bool,
 }
 
 /// A part of an operator's state that changed, as rows of the operator's own schema.
@@ -54,6 +56,12 @@ pub trait Operator: Send {
     /// come some time after they could.
     fn holds_back(&self, watermark: Watermark) -> Watermark {
         watermark
+    }
+
+    /// Returns whether changes are held back that wait for the clock to show `now_ms` or less; `None` stands for any
+    /// time.
+    fn is_due(&self, _now_ms: Option<i64>) -> bool {
+        false
     }
 
     /// Returns whether more input can still change the result; a satisfied `LIMIT` says no.

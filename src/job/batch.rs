@@ -292,7 +292,8 @@ fn start_reading(scan: crate::sql::plan::ScanPlan, shared: &Arc<Shared>) -> Resu
         receivers.push(receiver);
         senders.push(sender.clone());
         let mut worker = BatchWorker {
-            scan: Scan::try_new(&scan, &request, &compiler, shared.on_error)?,
+            // Whatever reads the clock is a part of the plan, which has one reading.
+            scan: Scan::try_new(&scan, &request, &compiler, &EpochClock::default(), shared.on_error)?,
             name: scan.relation.name.clone(),
             source: ordinal,
             shared: Arc::clone(shared),

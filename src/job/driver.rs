@@ -105,9 +105,9 @@ impl Driver {
             let ready = self.ready();
             let ended = self.scans.iter().all(|scan| scan.ended);
             let promised = self.keep_promises(&ready);
-            let worth_it = !ready.is_empty() || promised || ended || self.time_moves();
+            let worth_it = !ready.is_empty() || promised || ended || self.time_moves() || self.is_due();
             if worth_it {
-                self.run_epoch(ready)?;
+                self.run_epoch(ready, false)?;
             } else if self.scans.iter().all(DrivenScan::is_quiet) {
                 self.progress.rested(self.taken_in(), now);
             }
@@ -119,12 +119,15 @@ impl Driver {
             if !ended && !self.operators.iter().all(ShardedOperator::wants_more) {
                 // The rest of the input does not matter: for what comes after the limit this is the end.
                 self.satisfied = true;
-                self.run_epoch(vec![])?;
+                self.run_epoch(vec![], true)?;
             }
             if ended || self.satisfied {
                 return Ok(Ending::Finished);
             }
             if stopped {
+                if self.operators.iter().any(|operator| operator.is_due(None)) {
+                    self.run_epoch(vec![], true)?;
+                }
                 return Ok(Ending::Stopped);
             }
         }
@@ -237,9 +240,15 @@ impl Driver {
             })
     }
 
-    fn run_epoch(&mut self, ready: Vec<Done>) -> Result<()> {
+    /// Returns whether an operator holds changes back that are due.
+    fn is_due(&self) -> bool {
+        let now = self.clock.now_millis();
+        self.operators.iter().any(|operator| operator.is_due(Some(now)))
+    }
+
+    fn run_epoch(&mut self, ready: Vec<Done>, last: bool) -> Result<()> {
         self.epoch += 1;
-        let epoch = EpochContext { epoch: self.epoch, now_ms: self.clock.now_millis() };
+        let epoch = EpochContext { epoch: self.epoch, now_ms: self.clock.now_millis(), last };
         self.epoch_clock.set_millis(epoch.now_ms);
         let mut to_operators: Vec<Vec<ChangeBatch>> = self.operators.iter().map(|_| vec![]).collect();
         let mut to_sink = vec![];

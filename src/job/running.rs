@@ -45,6 +45,8 @@ pub struct JobSpec {
     pub on_error: OnError,
     /// How many bytes of state the job may hold.
     pub memory_limit: Option<u64>,
+    /// How long a change waits for others of its group.
+    pub emit_interval: Option<Duration>,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
     /// Whether snapshots will be asked for.
@@ -94,13 +96,12 @@ impl Job {
         let mut threads = vec![];
         for _ in 0..workers {
             // Compiled before the first thread starts, so that a faulty plan starts nothing.
+            let chunk_clock = EpochClock::default();
+            let state = with_clock(&spec.state, &chunk_clock);
             let compiler = Compiler::new(&state);
-            let scans = spec
-                .plan
-                .scans
-                .iter()
-                .zip(&opened)
-                .map(|(plan, opened)| Scan::try_new(plan, &opened.request, &compiler, spec.on_error));
+            let scans = spec.plan.scans.iter().zip(&opened).map(|(plan, opened)| {
+                Scan::try_new(plan, &opened.request, &compiler, &chunk_clock, spec.on_error)
+            });
             threads.push(scans.collect::<Result<Vec<_>>>()?);
         }
         let mut others = vec![];
@@ -304,7 +305,8 @@ fn driver(
     let compiler = Compiler::new(state);
     let shards = (spec.parallelism / 2).max(1);
     let operators = spec.plan.operators.iter();
-    let operators = operators.map(|plan| ShardedOperator::try_new(plan, &compiler, shards, spec.record));
+    let operators = operators
+        .map(|plan| ShardedOperator::try_new(plan, &compiler, shards, spec.record, spec.emit_interval));
     let mut operators = operators.collect::<Result<Vec<_>>>()?;
     if let Some(snapshot) = resuming {
         for (operator, deltas) in operators.iter_mut().zip(&snapshot.operators) {

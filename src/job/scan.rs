@@ -12,6 +12,7 @@ use crate::connect::{Chunk, PartitionId, Payload, ReadRequest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::{ChangeBatch, Fragment, Tally};
 use crate::format::{Decoder, Layout, Rejected};
+use crate::sql::functions::EpochClock;
 use crate::sql::plan::{Compiler, ScanPlan};
 use crate::sql::relation::{OnError, SystemColumn};
 use crate::time::{BadTime, EventTimeReader, Watermark, running_watermarks};
@@ -68,6 +69,8 @@ pub(crate) struct Scan {
     decoder: Option<Box<dyn Decoder>>,
     event_time: Option<EventTimeReader>,
     fragment: Fragment,
+    /// What `now()` reads in the steps: for all rows of a chunk the instant at which it arrived.
+    clock: EpochClock,
     on_error: OnError,
     /// For each column that the steps want its ordinal among the columns that are read; none for system columns.
     places: Vec<Option<usize>>,
@@ -83,11 +86,12 @@ struct Rows {
 }
 
 impl Scan {
-    /// Compiles a scan; `request` is what the source was opened for.
+    /// Compiles a scan; `request` is what the source was opened for, `clock` that of the compiler's session.
     pub(crate) fn try_new(
         plan: &ScanPlan,
         request: &ReadRequest,
         compiler: &Compiler<'_>,
+        clock: &EpochClock,
         on_error: OnError,
     ) -> Result<Self> {
         let used = request.used_schema()?;
@@ -109,6 +113,7 @@ impl Scan {
             decoder: plan.relation.source.decoder(request)?,
             event_time,
             fragment: compiler.fragment(&plan.steps)?,
+            clock: clock.clone(),
             on_error: plan.relation.on_error.unwrap_or(on_error),
             places: plan.order.iter().map(place_of).collect(),
             plan: plan.clone(),
@@ -159,6 +164,7 @@ impl Scan {
             start,
         };
         let batch = self.with_system_columns(&rows, &known)?;
+        self.clock.set_millis(arrival_ms);
         let mut bad = vec![];
         self.run(batch, 0, &mut processed, &mut bad)?;
         processed.reject(bad.into_iter().map(|(row, message)| (rows.places.describe(row, &at), message)));

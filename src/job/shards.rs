@@ -9,6 +9,7 @@ use crate::flow::{ChangeBatch, EpochContext, Exchange, Fragment, Operator, State
 use crate::sql::plan::{Compiler, OperatorKind, OperatorPlan};
 use crate::time::Watermark;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// From how many rows on an epoch is worth a thread for each shard.
 const PARALLEL_ROWS: usize = 4_096;
@@ -31,13 +32,14 @@ impl ShardedOperator {
         compiler: &Compiler<'_>,
         shards: usize,
         record: bool,
+        emit_interval: Option<Duration>,
     ) -> Result<Self> {
         let exchange = match &plan.exchange {
             Some(key) if shards > 1 => Some(Exchange::try_new(&plan.input, key.clone(), shards)?),
             _ => None,
         };
         let count = if exchange.is_some() { shards } else { 1 };
-        let instances = (0..count).map(|shard| instance(plan, compiler, shard == 0, record));
+        let instances = (0..count).map(|shard| instance(plan, compiler, shard == 0, record, emit_interval));
         Ok(Self {
             name: plan.kind.name(),
             shards: instances.collect::<Result<_>>()?,
@@ -131,6 +133,11 @@ impl ShardedOperator {
         self.shards.iter().map(|shard| shard.bytes()).sum()
     }
 
+    /// Returns whether changes are held back that are due at `now_ms`; none stands for any time.
+    pub(super) fn is_due(&self, now_ms: Option<i64>) -> bool {
+        self.shards.iter().any(|shard| shard.is_due(now_ms))
+    }
+
     /// Returns whether more input can still change the result.
     pub(super) fn wants_more(&self) -> bool {
         self.shards.iter().any(|shard| shard.wants_more())
@@ -142,18 +149,24 @@ fn instance(
     compiler: &Compiler<'_>,
     first: bool,
     record: bool,
+    emit_interval: Option<Duration>,
 ) -> Result<Box<dyn Operator>> {
     let name = plan.kind.name();
     Ok(match &plan.kind {
         OperatorKind::Aggregate { spec, showing } => {
             let spec = Arc::clone(spec);
+            // What `DISTINCT` gives never changes, and operators after it must have it in time.
+            let interval = emit_interval.filter(|_| *showing == Showing::Always && !spec.functions.is_empty());
+            let interval = interval.map(|interval| i64::try_from(interval.as_millis()).unwrap_or(i64::MAX));
             match (&spec.window, showing) {
                 (Some(WindowKey::Session { windows, .. }), showing) => {
                     let windows = *windows;
-                    Box::new(SessionAggregate::try_new(name, spec, windows, *showing, record)?)
+                    Box::new(SessionAggregate::try_new(name, spec, windows, *showing, interval, record)?)
                 }
                 (_, Showing::AtClose) => Box::new(FinalAggregate::new(name, spec, first, record)),
-                (_, showing) => Box::new(ChangingAggregate::new(name, spec, *showing, first, record)),
+                (_, showing) => {
+                    Box::new(ChangingAggregate::new(name, spec, *showing, interval, first, record))
+                }
             }
         }
         OperatorKind::Sort { order, input, fetch } => {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Int32Array, Int64Array, MapBuilder, MapFieldNames, StringArray, StringBuilder,
-    TimestampMillisecondArray,
+    ArrayRef, BinaryBuilder, BooleanArray, Int32Array, Int64Array, MapBuilder, MapFieldNames, StringArray,
+    StringBuilder, TimestampMillisecondArray,
 };
 use bytes::Bytes;
 
@@ -206,7 +206,7 @@ impl RowPlaces {
 
     fn headers(&self, rows: usize) -> Result<ArrayRef> {
         let names = MapFieldNames { entry: "entries".into(), key: "keys".into(), value: "values".into() };
-        let mut map = MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new());
+        let mut map = MapBuilder::new(Some(names), StringBuilder::new(), BinaryBuilder::new());
         match self {
             Self::Messages { messages, records } => {
                 let mut headers = messages.headers.iter().peekable();
@@ -214,8 +214,7 @@ impl RowPlaces {
                     while headers.next_if(|header| header.0 < record).is_some() {}
                     while let Some((_, name, value)) = headers.next_if(|header| header.0 == record) {
                         map.keys().append_value(name);
-                        map.values()
-                            .append_option(value.as_ref().map(|value| String::from_utf8_lossy(value)));
+                        map.values().append_option(value.as_ref());
                     }
                     map.append(true)?;
                 }

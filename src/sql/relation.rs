@@ -152,7 +152,7 @@ impl SystemColumn {
             Self::Headers => {
                 let entries = Fields::from(vec![
                     Field::new("keys", DataType::Utf8, false),
-                    Field::new("values", DataType::Utf8, true),
+                    Field::new("values", DataType::Binary, true),
                 ]);
                 DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
             }

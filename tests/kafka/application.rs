@@ -99,6 +99,83 @@ fn columns_are_inferred_and_system_columns_and_headers_are_read() {
     );
 }
 
+/// Key, value and headers of records as text, sorted.
+fn shown(records: Vec<Record>) -> Vec<String> {
+    let text =
+        |bytes: Option<Vec<u8>>| bytes.map_or("-".to_owned(), |bytes| bytes.escape_ascii().to_string());
+    let show = |record: Record| {
+        let headers = record.headers.into_iter().map(|(name, value)| format!("{name}={}", text(value)));
+        let headers: Vec<String> = headers.collect();
+        format!("{} {} [{}]", text(record.key), text(record.value), headers.join(" "))
+    };
+    let mut shown: Vec<String> = records.into_iter().map(show).collect();
+    shown.sort();
+    shown
+}
+
+#[test]
+fn headers_go_from_topic_to_topic_and_are_set_and_removed() {
+    let Some(server) = KafkaServer::shared() else { return };
+    let input = "header-trades";
+    server.create_topic(input, 1);
+    let header = |name: &str, value: &[u8]| (name.to_owned(), Some(value.to_vec()));
+    let mut first = trade("A", "10.50", 1);
+    first.headers = vec![
+        header("trace", b"t-1"),
+        header("origin", b"x"),
+        header("raw", b"\xff\x00"),
+        header("origin", b"y"),
+    ];
+    server.produce(input, [first, trade("B", "2", 2), trade("B", "3", 3)]);
+    let brokers = server.bootstrap();
+    let declare = |name: &str| {
+        format!(
+            "CREATE STREAM {name} (symbol VARCHAR, price DECIMAL(18,2)) WITH ('connector' = 'kafka', 'topic' =
+             'header-{name}', 'bootstrap.servers' = '{brokers}', 'auto.offset.reset' = 'earliest', 'topic.create' = '1',
+             'scan.end' = 'latest');"
+        )
+    };
+    let names = ["trades", "kept", "written", "totals", "keyed"];
+    let mut sql: String = names.iter().map(|name| declare(name)).collect();
+    sql.push_str(
+        "INSERT INTO kept SELECT symbol, price FROM trades;
+         INSERT INTO written (price, symbol)
+             SELECT SET_HEADER('origin', symbol), price, REMOVE_HEADER('trace'), SET_HEADER('n', price * 2) AS symbol
+             FROM trades WHERE HAS_HEADER('trace') OR price = 2;
+         INSERT INTO totals SELECT SET_HEADER('count', COUNT(*)), symbol, SUM(price) FROM trades
+             GROUP BY 2 EMIT FINAL;",
+    );
+    sql.push_str(&format!(
+        "CREATE STREAM marked WITH ('connector' = 'kafka', 'topic' = 'header-keyed', 'topic.create' = '1', 'bootstrap.servers' = '{brokers}')
+             AS SELECT SET_HEADER('k', NULL), symbol PRIMARY KEY FROM trades WHERE price > 10;"
+    ));
+    velo(&sql);
+    let seen = |name: &str| shown(server.consume(&format!("header-{name}")));
+    assert_eq!(
+        seen("kept"),
+        [
+            r#"- {\"symbol\":\"A\",\"price\":10.50} [trace=t-1 origin=x raw=\xff\x00 origin=y]"#,
+            r#"- {\"symbol\":\"B\",\"price\":2.00} []"#,
+            r#"- {\"symbol\":\"B\",\"price\":3.00} []"#,
+        ]
+    );
+    assert_eq!(
+        seen("written"),
+        [
+            r#"- {\"symbol\":\"21.00\",\"price\":10.50} [raw=\xff\x00 origin=A n=21.00]"#,
+            r#"- {\"symbol\":\"4.00\",\"price\":2.00} [origin=B n=4.00]"#,
+        ]
+    );
+    assert_eq!(
+        seen("totals"),
+        [
+            r#"- {\"symbol\":\"A\",\"price\":10.50} [count=1]"#,
+            r#"- {\"symbol\":\"B\",\"price\":5.00} [count=2]"#,
+        ]
+    );
+    assert_eq!(seen("keyed"), [r#"A {\"symbol\":\"A\"} [trace=t-1 origin=x raw=\xff\x00 origin=y k=-]"#]);
+}
+
 #[test]
 fn a_bad_message_fails_the_job_with_its_offset() {
     let Some(server) = KafkaServer::shared() else { return };

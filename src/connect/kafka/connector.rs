@@ -13,8 +13,8 @@ use super::{KafkaSink, KafkaSource};
 use crate::connect::generator::time_millis;
 use crate::connect::text_format::{DecodeSettings, take_decode_settings, take_format};
 use crate::connect::{
-    CHANGELOG_DOC, ChangelogForm, ChunkLimits, OptionDoc, Options, Payload, Polled, ReadRequest, Sink,
-    SinkConnector, Source, SourceConnector, TextFormat, WriteRequest,
+    CHANGELOG_DOC, ChangelogForm, ChunkLimits, HEADERS, OptionDoc, Options, Payload, Polled, ReadRequest,
+    Sink, SinkConnector, Source, SourceConnector, TextFormat, WriteRequest,
 };
 use crate::error::{Error, Result};
 use crate::format::{Decoder, Encoder};
@@ -159,6 +159,10 @@ impl SourceConnector for KafkaSourceConnector {
         false
     }
 
+    fn has_headers(&self) -> bool {
+        true
+    }
+
     fn infer_schema(&self) -> Result<SchemaRef> {
         let settings =
             KafkaSourceSettings { start: StartAt::Earliest, bounded: false, ..self.settings.clone() };
@@ -250,6 +254,10 @@ impl SinkConnector for KafkaSinkConnector {
         true
     }
 
+    fn takes_headers(&self) -> bool {
+        true
+    }
+
     fn open(&self, request: &WriteRequest) -> Result<Box<dyn Sink>> {
         let visible = request.schema.fields().iter().filter(|field| !field.name().starts_with("__")).cloned();
         let visible: SchemaRef = Arc::new(Schema::new(visible.collect::<Vec<_>>()));
@@ -270,7 +278,7 @@ impl SinkConnector for KafkaSinkConnector {
             key_columns: request.key.clone(),
             key_format: KeyFormat::Text,
             event_time: request.schema.index_of("__time").ok(),
-            headers: vec![],
+            headers: request.schema.index_of(HEADERS).ok(),
             changelog,
             create_topic: self.create,
             profile: self.profile,

@@ -1,4 +1,4 @@
-//! Keys, headers and timestamps of messages, made from columns.
+//! Keys and timestamps of messages, made from columns.
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -60,11 +60,6 @@ pub(super) fn keys(rows: &RecordBatch, columns: &[usize], format: &mut KeyFormat
         }
     }
     Ok(texts)
-}
-
-/// Makes the texts of one column; NULL is none.
-pub(super) fn texts(rows: &RecordBatch, column: usize) -> Result<Texts> {
-    keys(rows, &[column], &mut KeyFormat::Text)
 }
 
 /// Returns the time of every row in epoch milliseconds, none where a message cannot carry it.

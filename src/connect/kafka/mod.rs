@@ -10,6 +10,7 @@
 mod client;
 mod connector;
 mod delivery;
+mod headers;
 mod key;
 mod lane;
 mod lookup;

@@ -160,8 +160,8 @@ pub struct KafkaSinkSettings {
     ///
     /// A time before 1970-01-01T00:00:00.001Z or NULL cannot be expressed and is left out.
     pub event_time: Option<usize>,
-    /// Columns, by index, whose texts are written as headers of the given names; NULL is a header without value.
-    pub headers: Vec<(usize, String)>,
+    /// The column, a map, that holds the headers of each message.
+    pub headers: Option<usize>,
     /// How deletes are written.
     pub changelog: Changelog,
     /// The number of partitions with which to create the topic if it is missing.

@@ -9,12 +9,13 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 
 use super::client;
 use super::delivery::{Deliveries, Outcome};
-use super::key::{self, Texts};
+use super::headers::Headers;
+use super::key;
 use super::lookup::{self, ANSWER_TIMEOUT};
 use super::settings::{Changelog, KafkaSinkSettings};
 use super::trouble::kind;
@@ -27,6 +28,9 @@ use crate::format::Encoder;
 const ROOM_WAIT: Duration = Duration::from_millis(100);
 /// How long one wait of a flush may take; the client itself gives up on a message after `message.timeout.ms`.
 const FLUSH_WAIT: Duration = Duration::from_secs(1);
+
+const TIMESTAMP_HINT: &str = "the brokers may refuse event times that are too far from their clock: see \
+    `message.timestamp.after.max.ms` and `message.timestamp.before.max.ms` of the topic";
 
 /// One Kafka topic that takes the changes of a result.
 ///
@@ -138,7 +142,7 @@ impl KafkaSink {
     ) -> Result<()> {
         let keys = key::keys(rows, &self.settings.key_columns, &mut self.settings.key_format)?;
         let times = self.settings.event_time.map(|column| key::timestamps(rows, column)).transpose()?;
-        let headers = self.header_texts(rows)?;
+        let headers = self.settings.headers.map(|column| Headers::of(rows, column)).transpose()?;
         let mut bytes = std::mem::take(&mut self.values);
         let mut ends = std::mem::take(&mut self.ends);
         bytes.clear();
@@ -164,7 +168,7 @@ impl KafkaSink {
                 if upsert {
                     self.deletes.cancel(key.unwrap_or_default());
                 }
-                let headers = headers_of(&headers, row);
+                let headers = headers.as_ref().and_then(|headers| headers.owned(row));
                 self.send(Message { key, value: bytes.get(start..end), timestamp, headers })?;
                 start = end;
             } else {
@@ -174,11 +178,6 @@ impl KafkaSink {
         self.values = bytes;
         self.ends = ends;
         Ok(())
-    }
-
-    fn header_texts(&self, rows: &RecordBatch) -> Result<Vec<(String, Texts)>> {
-        let headers = self.settings.headers.iter();
-        headers.map(|(column, name)| Ok((name.clone(), key::texts(rows, *column)?))).collect()
     }
 
     /// Puts a message into the client's queue, waiting for room as long as it takes.
@@ -233,9 +232,8 @@ impl KafkaSink {
             Code::MessageSizeTooLarge => {
                 error.with_hint("raise `message.max.bytes` of the sink, and `max.message.bytes` of the topic")
             }
-            Code::InvalidTimestamp => {
-                error.with_hint("the brokers refuse event times that are too far from their clock")
-            }
+            Code::InvalidTimestamp => error.with_hint(TIMESTAMP_HINT),
+            Code::InvalidRecord if self.settings.event_time.is_some() => error.with_hint(TIMESTAMP_HINT),
             _ => error,
         }
     }
@@ -308,18 +306,6 @@ fn with_op(rows: &RecordBatch, kept: Option<&BooleanArray>) -> Result<RecordBatc
     fields.extend(rows.schema_ref().fields().iter().map(Arc::clone));
     let columns = std::iter::once(ops).chain(rows.columns().iter().map(Arc::clone)).collect();
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
-}
-
-fn headers_of(headers: &[(String, Texts)], row: usize) -> Option<OwnedHeaders> {
-    if headers.is_empty() {
-        return None;
-    }
-    let made = OwnedHeaders::new_with_capacity(headers.len());
-    Some(
-        headers
-            .iter()
-            .fold(made, |made, (name, texts)| made.insert(Header { key: name, value: texts.get(row) })),
-    )
 }
 
 fn create_topic(settings: &KafkaSinkSettings, partitions: i32) -> Result<()> {

@@ -4,6 +4,7 @@
 //! in which they stand. Nothing starts unless everything is planned.
 
 mod catalog;
+mod destination;
 mod explain;
 mod planning;
 mod run;

@@ -8,6 +8,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::LogicalPlan;
 
 use super::catalog::Catalog;
+use super::destination::{Destination, key_ordinals};
 use super::settings::Settings;
 use super::statements::{Query, Target, queries};
 use crate::config::{Entry, Origin};
@@ -208,9 +209,11 @@ impl<'a> Planning<'a> {
         let groups = split_by_name(options, &names)?;
         self.declare_sources(&query, &groups)?;
         let inputs = self.inputs(&query)?;
+        let mut query = query;
         let (job_options, notices) = JobOptions::read(groups.job.clone())?;
         self.notices.extend(notices);
         let destination = self.destination(&query, &groups, read_by_others)?;
+        destination.plan_headers(&mut query, &inputs, &self.planner)?;
         let shape = Shape {
             target: destination.columns.clone(),
             columns: query.insert_columns.clone(),
@@ -382,6 +385,12 @@ impl<'a> Planning<'a> {
             Work::Stream(plan) => (Arc::clone(&plan.output), plan.changelog),
             Work::Batch(plan) => (Arc::clone(plan.schema().inner()), false),
         };
+        if options.emit_interval.is_some() && !changelog {
+            self.notices.push(format!(
+                "`emit.interval` has no effect on `{}`, because its result never changes rows it gave",
+                query.name
+            ));
+        }
         let mut sink = destination.connector;
         if let Some(name) = &destination.between {
             let bounded = match &work {
@@ -461,30 +470,6 @@ impl<'a> Planning<'a> {
     }
 }
 
-/// Where rows go.
-struct Destination {
-    connector: Arc<dyn SinkConnector>,
-    /// The columns to cast to.
-    columns: Option<SchemaRef>,
-    key: Vec<String>,
-    shared: Option<String>,
-    /// The stream between jobs that the query feeds.
-    between: Option<String>,
-    /// Whether a changelog is taken as its new rows: sinks of the predecessor's files.
-    lenient: bool,
-}
-
 fn says_mode(options: &JobOptions) -> bool {
     options.in_force().iter().any(|(key, _, origin)| *key == "mode" && origin != "default")
-}
-
-fn key_ordinals(query: &Query, output: &SchemaRef, declared: &[String]) -> Result<Vec<usize>> {
-    if !query.key.is_empty() {
-        return Ok(query.key.clone());
-    }
-    let find = |name: &String| {
-        let place = output.fields().iter().position(|field| field.name().eq_ignore_ascii_case(name));
-        place.ok_or_else(|| Error::invalid(format!("key column `{name}` is not in the result")))
-    };
-    declared.iter().map(find).collect()
 }

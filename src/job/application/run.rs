@@ -76,6 +76,7 @@ impl PlannedJob {
             limits: self.limits(),
             on_error: self.options.on_error,
             memory_limit: self.options.memory_limit,
+            emit_interval: self.options.emit_interval,
             clock: Arc::clone(&settings.clock),
             record: false,
         })

@@ -10,7 +10,7 @@ pub const DOCS: &[OptionDoc] = &[
     doc("batch.max_rows", "number", "65536", "most rows that are processed together"),
     doc("batch.max_bytes", "size", "16MiB", "about the most bytes that are processed together"),
     doc("batch.linger", "duration", "2ms", "how long rows that are there wait for more"),
-    doc("emit.interval", "duration", "", "shortest time between two changes of a group"),
+    doc("emit.interval", "duration", "", "how long a change of a group waits for others of it"),
     doc("state.ttl", "duration", "", "how long state that nobody touches is kept, in event time"),
     doc("memory.limit", "size", "", "the memory that the job may use"),
     doc("on.error", "fail | skip | dead_letter", "fail", "what happens to a record that cannot be processed"),
@@ -31,7 +31,6 @@ pub const DOCS: &[OptionDoc] = &[
 /// option works.
 pub(super) const NOT_YET: &[(&str, &[&str])] = &[
     ("delivery", &["by_sink", "at_least_once"]),
-    ("emit.interval", &[]),
     ("state.ttl", &[]),
     ("on.error", &["fail", "skip"]),
     ("late.data.strategy", &["drop", "include_in_next", "update_previous"]),

@@ -21,7 +21,7 @@ use crate::error::Error;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// The time of the epoch that a worker computes, in milliseconds since 1970; clones share it.
+/// The time of the chunk or epoch that a thread computes, in milliseconds since 1970; clones share it.
 ///
 /// Put into the options of a session, it is what `now()` returns in every plan made there.
 ///
@@ -81,7 +81,7 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
         Scalar::new("now", no_arguments, |_| instant(), |args| Ok(millis_scalar(read(args)?)))
             .volatile()
             .alias("current_timestamp")
-            .help("now()", "Returns the current time, the same for all rows of an epoch.")
+            .help("now()", "Returns the current time, the same for all rows that are processed together.")
             .into_udf(),
         Scalar::new("current_date", no_arguments, |_| DataType::Date32, current_date)
             .volatile()

@@ -30,6 +30,7 @@ mod tests;
 pub use catalog::{FunctionEntry, FunctionKind, function_catalog};
 pub use check::{byte_range, check_comparisons};
 pub use clock::EpochClock;
+pub use header::{NO_HEADERS, REMOVE_HEADER, SET_HEADER};
 pub use overflow::fail_on_overflow;
 pub use session::{SessionProfile, session_state};
 pub use session_window::session_function;

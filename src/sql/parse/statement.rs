@@ -208,8 +208,9 @@ fn check_count(columns: Option<&[Name]>, query: &StreamQuery) -> Result<()> {
             sqlparser::ast::SelectItem::UnnamedExpr(_) | sqlparser::ast::SelectItem::ExprWithAlias { .. }
         )
     });
-    if plain && select.projection.len() != columns.len() {
-        let (wanted, found) = (columns.len(), select.projection.len());
+    let found = select.projection.iter().filter(|item| !crate::sql::plan::gives_no_column(item)).count();
+    if plain && found != columns.len() {
+        let wanted = columns.len();
         let message = format!("the column list has {wanted} names, the select list {found} items");
         return Err(Error::invalid(message).with_span(query.span.clone()));
     }

@@ -9,7 +9,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr};
-use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
+use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
 use datafusion::physical_expr::{
     PhysicalExpr, PhysicalSortExpr, create_physical_expr, create_physical_sort_exprs,
 };
@@ -127,8 +127,8 @@ impl<'a> Compiler<'a> {
                 &self.context,
             );
             let lowered = lowered.build()?;
-            functions.push(lowered.aggregate);
-            filters.push(lowered.filter);
+            functions.push(checked_arguments(lowered.aggregate)?);
+            filters.push(lowered.filter.map(fail_on_overflow).transpose()?);
         }
         if plan.layout.len() + functions.len() != plan.output.fields().len() {
             return Err(Error::internal("an aggregation's columns do not add up"));
@@ -141,5 +141,15 @@ impl<'a> Compiler<'a> {
             layout: plan.layout.clone(),
             output: Arc::clone(&plan.output),
         })
+    }
+}
+
+/// Makes the arithmetic in a function's arguments fail on overflow.
+fn checked_arguments(function: Arc<AggregateFunctionExpr>) -> Result<Arc<AggregateFunctionExpr>> {
+    let arguments = function.expressions().into_iter().map(fail_on_overflow).collect::<Result<_>>()?;
+    let orders = function.order_bys().iter().map(|order| fail_on_overflow(Arc::clone(&order.expr)));
+    match function.with_new_expressions(arguments, orders.collect::<Result<_>>()?) {
+        Some(checked) => Ok(Arc::new(checked)),
+        None => Err(Error::internal(format!("the arguments of `{}` cannot be checked", function.name()))),
     }
 }

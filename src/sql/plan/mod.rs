@@ -4,6 +4,7 @@ mod attach;
 mod compile;
 mod errors;
 mod event_time;
+mod header_writes;
 mod planner;
 mod rewrite;
 mod split;
@@ -15,6 +16,7 @@ mod window_trace;
 
 pub use compile::Compiler;
 pub use event_time::adopt_event_times;
+pub use header_writes::{HeaderRules, gives_no_column, write_headers};
 pub use planner::{Inputs, Planner, Shape};
 pub use rewrite::relation_names;
 pub use split::{Emission, scan_plan};

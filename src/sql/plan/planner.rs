@@ -18,9 +18,10 @@ use sqlparser::ast::{Cte, Ident, Query, Statement, TableAlias, With};
 
 use super::attach::{Lateness, TimeRules, attach_time, carried, needs_time, without_hidden};
 use super::errors::{planning_error, unknown_relation};
+use super::header_writes::refuse_stray_writes;
 use super::rewrite::{
-    find_system_columns, hide_system_columns, parameters, refuse_header_writes, relation_names, resolve_case,
-    rewrite_headers, type_literals,
+    find_system_columns, hide_system_columns, parameters, relation_names, resolve_case, rewrite_headers,
+    type_literals,
 };
 use super::split::{Emission, SplitRequest, split};
 use super::stream_plan::StreamPlan;
@@ -126,7 +127,7 @@ impl Planner {
     ) -> Result<LogicalPlan> {
         let relations = known(inputs);
         let mut query = with_views(query, &inputs.views);
-        refuse_header_writes(&query)?;
+        refuse_stray_writes(&query)?;
         check_parameters(&query, &inputs.parameters)?;
         type_literals(&mut query);
         rewrite_headers(&mut query);
@@ -275,7 +276,10 @@ fn top_columns(plan: LogicalPlan, carry_time: bool) -> Result<LogicalPlan> {
 
 /// Casts the result to the columns of its target.
 fn cast_to(plan: LogicalPlan, target: &SchemaRef, names: Option<&[String]>) -> Result<LogicalPlan> {
-    let given: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
+    let is_unseen = |column: &Column| column.name.starts_with("__");
+    let (unseen, given): (Vec<Column>, Vec<Column>) =
+        plan.schema().columns().into_iter().partition(is_unseen);
+    let given: Vec<Expr> = given.into_iter().map(Expr::Column).collect();
     let ordinals: Vec<usize> = match names {
         None => (0..target.fields().len()).collect(),
         Some(names) => names
@@ -308,5 +312,6 @@ fn cast_to(plan: LogicalPlan, target: &SchemaRef, names: Option<&[String]>) -> R
         };
         columns.push(cast(value, field.data_type().clone()).alias(field.name()));
     }
+    columns.extend(unseen.into_iter().map(Expr::Column));
     Ok(LogicalPlanBuilder::from(plan).project(columns)?.build()?)
 }

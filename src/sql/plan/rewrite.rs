@@ -11,7 +11,6 @@ use sqlparser::ast::{
     visit_expressions_mut, visit_relations,
 };
 
-use crate::error::{Error, Result};
 use crate::sql::relation::SystemColumn;
 
 /// The functions over message headers: as users call them, and over the column of headers.
@@ -72,25 +71,6 @@ pub(super) fn type_literals(query: &mut Query) {
             };
         }
     });
-}
-
-/// Refuses functions that would set the headers of messages.
-pub(super) fn refuse_header_writes(query: &Query) -> Result<()> {
-    let mut found = None;
-    let ended = visit_expressions(query, |expression| {
-        if let Expr::Function(function) = expression {
-            let name = function.name.to_string().to_uppercase();
-            if ["SET_HEADER", "REMOVE_HEADER"].contains(&name.as_str()) {
-                found = Some(name);
-            }
-        }
-        ControlFlow::Continue(())
-    });
-    unbroken(ended);
-    match found {
-        Some(name) => Err(Error::not_yet(format!("`{name}`")).with_hint("headers can be read: HEADER('k')")),
-        None => Ok(()),
-    }
 }
 
 /// Returns the parameters that a query names, `1` for `$1` and `name` for `:name`.

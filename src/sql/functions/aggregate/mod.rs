@@ -1,7 +1,12 @@
-//! Aggregates that DataFusion lacks: `percentile_disc` and `delta`.
+//! Aggregates that DataFusion lacks, `percentile_disc` and `delta`, and those whose numbers must be exact: `sum` and
+//! `avg`.
 
 mod delta;
+mod mean;
 mod percentile_disc;
+mod sliding_distinct;
+mod sum;
+mod total;
 
 #[cfg(test)]
 mod tests;
@@ -17,5 +22,7 @@ pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
     vec![
         Arc::new(AggregateUDF::new_from_impl(percentile_disc::PercentileDisc::default())),
         Arc::new(AggregateUDF::new_from_impl(delta::Delta::default())),
+        Arc::new(AggregateUDF::new_from_impl(sum::Sum::default())),
+        Arc::new(AggregateUDF::new_from_impl(mean::Mean::default())),
     ]
 }

@@ -162,3 +162,52 @@ fn partial_states_merge_to_the_answer_over_all_rows() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Runs a query as DataFusion plans it, and returns the rows of its first column, or the error.
+fn answer(sql: &str) -> Result<Vec<String>, crate::error::Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let parallelism = std::num::NonZeroUsize::new(3).unwrap();
+        let state = session_state(SessionProfile::Batch { parallelism }, &EpochClock::default());
+        let batches = SessionContext::new_with_state(state).sql(sql).await?.collect().await?;
+        Ok(batches.iter().flat_map(|batch| texts(batch.column(0))).collect())
+    })
+}
+
+#[test]
+fn a_total_that_does_not_fit_is_an_error_and_one_that_fits_is_exact() {
+    let rows = "FROM (VALUES (1, 9223372036854775807), (2, 1), (3, 1), (4, -1), (5, -1)) AS t (o, v)";
+    for (expression, expected) in [
+        ("sum(v)", "9223372036854775807"),
+        ("sum(DISTINCT v)", "9223372036854775807"),
+        ("sum(v) FILTER (WHERE v < 2)", "0"),
+        ("avg(v)", "1844674407370955264.000000000"),
+        ("sum(arrow_cast(abs(v), 'UInt64'))", "9223372036854775811"),
+        ("sum(CAST(v AS DECIMAL(20, 0))) FILTER (WHERE v > 0)", "9223372036854775809"),
+    ] {
+        let sql = format!("SELECT {expression} {rows}");
+        assert_eq!(answer(&sql).unwrap_or_else(|error| panic!("{expression}: {error}")).join(" "), expected);
+        assert_eq!(answer(&format!("{sql} GROUP BY o > 0")).unwrap().join(" "), expected, "{expression}");
+    }
+    let frame = "OVER (ORDER BY o ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING)";
+    for (expression, message) in [
+        ("sum(v) FILTER (WHERE v > 0)", "`sum(t.v)` is 9223372036854775809, which does not fit BIGINT"),
+        ("sum(DISTINCT v) FILTER (WHERE v > 0)", "is 9223372036854775808, which does not fit BIGINT"),
+        (&format!("sum(v) {frame}"), "is 9223372036854775808, which does not fit BIGINT"),
+        (&format!("sum(DISTINCT v) {frame}"), "is 9223372036854775808, which does not fit BIGINT"),
+        (
+            "sum(arrow_cast(abs(v), 'UInt64') + arrow_cast(abs(v), 'UInt64'))",
+            "is 18446744073709551622, which does not fit UInt64",
+        ),
+    ] {
+        let error = answer(&format!("SELECT {expression} {rows}")).unwrap_err();
+        assert_eq!(error.kind(), crate::error::ErrorKind::Data, "{expression}");
+        assert!(error.message().contains(message), "{expression}: {error}");
+    }
+    let large = "CAST('99999999999999999999999999999999999.99' AS DECIMAL(38, 3))";
+    let error = answer(&format!("SELECT sum(v) FROM (VALUES ({large}), ({large})) AS t (v)")).unwrap_err();
+    assert_eq!(
+        error.message(),
+        "`sum(t.v)` is 199999999999999999999999999999999999.980, which does not fit DECIMAL(38,3)"
+    );
+}

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Decimal128Array, Float64Array, Int64Array, MapBuilder, RecordBatch, StringArray, StringBuilder,
-    TimestampMillisecondArray,
+    ArrayRef, BinaryBuilder, Decimal128Array, Float64Array, Int64Array, MapBuilder, RecordBatch, StringArray,
+    StringBuilder, TimestampMillisecondArray,
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::prelude::SessionContext;
@@ -66,10 +66,10 @@ pub(super) fn text_rows(batch: &RecordBatch) -> Vec<String> {
 
 /// Three rows: one of 2024, one before 1970, and nulls.
 fn rows() -> RecordBatch {
-    let mut headers = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
-    for (key, value) in [("trace", Some("1")), ("empty", None)] {
+    let mut headers = MapBuilder::new(None, StringBuilder::new(), BinaryBuilder::new());
+    for (key, value) in [("trace", Some("1")), ("empty", None::<&str>)] {
         headers.keys().append_value(key);
-        headers.values().append_option(value);
+        headers.values().append_option(value.map(str::as_bytes));
     }
     headers.append(true).unwrap();
     headers.append(true).unwrap();

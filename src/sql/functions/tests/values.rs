@@ -99,6 +99,12 @@ fn headers_are_read_from_the_map() {
         &["true NULL"],
     );
     fixture.check("SELECT velo_header_keys(h) FROM t", &["trace,empty", "", "NULL"]);
+    fixture.check(
+        "SELECT velo_header_keys(velo_set_header(velo_remove_header(h, 'empty'), 'trace', s)) FROM t",
+        &["trace", "trace", "trace"],
+    );
+    let no_name = "SELECT velo_remove_header(velo_no_headers(), s) FROM t";
+    fixture.refuses(no_name, ErrorKind::Data, "the name of a header is NULL");
 }
 
 #[test]
