@@ -5,6 +5,7 @@
 
 mod catalog;
 mod explain;
+mod order;
 mod planning;
 mod run;
 mod settings;

@@ -9,11 +9,12 @@ mod rewrite;
 mod split;
 mod stream_plan;
 mod suggested;
+mod views;
 
 pub use compile::Compiler;
 pub use event_time::adopt_event_times;
 pub use planner::{Inputs, Planner, Shape};
-pub use rewrite::relation_names;
 pub use split::{Emission, scan_plan};
 pub use stream_plan::{AggregatePlan, OperatorKind, OperatorPlan, ScanPlan, StepPlan, StreamPlan, Target};
 pub use suggested::suggested_columns;
+pub use views::{inline_views, relation_names};
