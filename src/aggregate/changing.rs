@@ -86,9 +86,8 @@ impl ChangingAggregate {
             let key = self.spec.window.as_ref();
             key.is_some_and(|key| self.watermark.has_reached(key.closes_at(window)))
         };
-        let is_ready = |window: i64| {
-            self.watermark.has_reached(self.shown_at(window)) && (all || closes(window))
-        };
+        let is_ready =
+            |window: i64| self.watermark.has_reached(self.shown_at(window)) && (all || closes(window));
         self.arrived.keys().copied().filter(|window| is_ready(*window)).collect()
     }
 

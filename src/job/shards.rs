@@ -156,7 +156,8 @@ fn instance(
         OperatorKind::Aggregate { spec, showing } => {
             let spec = Arc::clone(spec);
             // What `DISTINCT` gives never changes, and operators after it must have it in time.
-            let interval = emit_interval.filter(|_| *showing == Showing::Always && !spec.functions.is_empty());
+            let interval =
+                emit_interval.filter(|_| *showing == Showing::Always && !spec.functions.is_empty());
             let interval = interval.map(|interval| i64::try_from(interval.as_millis()).unwrap_or(i64::MAX));
             match (&spec.window, showing) {
                 (Some(WindowKey::Session { windows, .. }), showing) => {

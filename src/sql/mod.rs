@@ -17,6 +17,7 @@ mod duration;
 mod function_alias;
 pub mod functions;
 mod limits;
+mod mark;
 mod parse;
 pub mod plan;
 pub mod relation;
@@ -30,6 +31,7 @@ pub use annotation::{Annotation, Annotations, Notice};
 pub use caret::{line_and_column, show};
 pub use dialect::VeloDialect;
 pub use duration::{BareNumber, parse_duration_ms, parse_duration_ms_in, parse_size_bytes};
+pub use mark::mark;
 pub use parse::{
     Application, SESSION_DURATION, WINDOW_END, WINDOW_START, parse_application, parse_expression,
 };

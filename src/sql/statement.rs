@@ -288,3 +288,15 @@ pub enum Statement {
         what: String,
     },
 }
+
+impl Statement {
+    /// Returns the name that others can read once the statement is done.
+    pub fn declares(&self) -> Option<&Name> {
+        match self {
+            Self::Declare(declare) => Some(&declare.name),
+            Self::CreateAs(create) => Some(&create.name),
+            Self::CreateView { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+}

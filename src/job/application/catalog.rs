@@ -260,9 +260,12 @@ impl Catalog {
                     (None, Some(query)) => {
                         let time = watermark.map(|(column, _)| column).or(source.time.field.as_ref());
                         let suggested = suggested_columns(query, time.map(String::as_str));
-                        self.notices.push(format!(
+                        let notice = format!(
                             "the columns of `{name}` are not known: checked with those that its use suggests"
-                        ));
+                        );
+                        if !self.notices.contains(&notice) {
+                            self.notices.push(notice);
+                        }
                         return Ok(Arc::new(relation(name, &suggested, source, watermark)?));
                     }
                     (None, None) => {

@@ -6,6 +6,7 @@
 mod catalog;
 mod destination;
 mod explain;
+mod order;
 mod planning;
 mod run;
 mod settings;

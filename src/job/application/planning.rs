@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::LogicalPlan;
+use sqlparser::ast;
 
 use super::catalog::Catalog;
 use super::destination::{Destination, key_ordinals};
@@ -19,7 +20,7 @@ use crate::connect::{ChangelogForm, SinkConnector};
 use crate::error::{Error, Result};
 use crate::job::{JobOptions, Mode};
 use crate::sql::plan::{Emission, Inputs, Planner, Shape, StreamPlan, adopt_event_times};
-use crate::sql::{EmitMode, Statement, on_large_stack, parse_application};
+use crate::sql::{EmitMode, Statement, mark, on_large_stack, parse_application};
 
 /// What a job runs.
 #[derive(Debug)]
@@ -88,18 +89,22 @@ impl PlannedApplication {
     }
 }
 
-struct Planning<'a> {
-    text: &'a str,
-    settings: &'a Settings,
-    planner: Planner,
-    catalog: Catalog,
+pub(super) struct Planning<'a> {
+    pub(super) text: &'a str,
+    pub(super) settings: &'a Settings,
+    pub(super) planner: Planner,
+    pub(super) catalog: Catalog,
     jobs: Vec<PlannedJob>,
     between: Vec<Arc<MemoryStream>>,
     answers: Vec<String>,
     notices: Vec<String>,
-    errors: Vec<Error>,
+    pub(super) errors: Vec<Error>,
     /// Streams in memory that some query writes.
     written: BTreeSet<String>,
+    /// What statements with errors would have declared.
+    pub(super) failed: BTreeSet<String>,
+    /// The views that this text declares, with the bytes of their statements.
+    pub(super) own_views: Vec<(String, Range<usize>)>,
 }
 
 impl<'a> Planning<'a> {
@@ -115,12 +120,15 @@ impl<'a> Planning<'a> {
             notices: vec![],
             errors: vec![],
             written: BTreeSet::new(),
+            failed: BTreeSet::new(),
+            own_views: vec![],
         }
     }
 
     fn run(mut self) -> Result<PlannedApplication, Vec<Error>> {
         let application = parse_application(self.text);
         self.errors.extend(application.errors);
+        self.failed.extend(application.unread);
         self.notices.extend(application.notices.into_iter().map(|notice| notice.message));
         let mut set: Vec<Entry> = self.settings.options.clone();
         let mut waiting = vec![];
@@ -132,7 +140,10 @@ impl<'a> Planning<'a> {
                 }
                 statement => {
                     if let Err(error) = self.declaration(statement) {
-                        self.errors.push(error.with_span(span));
+                        self.errors.push(mark(error, self.text, span));
+                        self.failed.extend(statement.declares().map(|name| name.value.clone()));
+                    } else if let Statement::CreateView { name, .. } = statement {
+                        self.own_views.push((name.value.clone(), span));
                     }
                 }
             }
@@ -149,10 +160,21 @@ impl<'a> Planning<'a> {
             Statement::CreateView { name, or_replace, query } => {
                 let known = self.catalog.names().contains(&name.value);
                 if known && !or_replace {
-                    return Err(Error::invalid(format!("`{}` is declared already", name.value)));
+                    return Err(Error::invalid(format!("`{}` is declared already", name.value))
+                        .with_hint("use another name, or CREATE OR REPLACE")
+                        .with_span(name.span.clone()));
                 }
                 for (uri, _) in &query.uris {
                     self.catalog.declare_uri(uri, self.settings)?;
+                }
+                for inline in &query.inline_options {
+                    let entries = super::catalog::entries(&inline.options, self.settings)?;
+                    self.catalog.declare_for_query(
+                        &inline.source,
+                        entries,
+                        Direction::Source,
+                        self.settings,
+                    )?;
                 }
                 self.catalog.views.retain(|(other, _)| *other != name.value);
                 self.catalog.views.push((name.value.clone(), query.query.clone()));
@@ -171,35 +193,7 @@ impl<'a> Planning<'a> {
         }
     }
 
-    /// Plans queries as soon as all that they read is known.
-    fn plan_queries(&mut self, mut waiting: Vec<Query>) {
-        while !waiting.is_empty() {
-            let gives: BTreeSet<String> = waiting.iter().filter_map(Query::gives).collect();
-            let readers = |name: &str, waiting: &[Query]| {
-                waiting.iter().filter(|query| query.reads.contains(name)).count()
-            };
-            let next = waiting.iter().position(|query| {
-                let own = query.gives();
-                query.reads.iter().all(|name| !gives.contains(name) || own.as_ref() == Some(name))
-            });
-            let Some(next) = next else {
-                let names = waiting.iter().filter_map(Query::gives).collect::<Vec<_>>().join(" → ");
-                self.errors.push(
-                    Error::invalid(format!("streams read each other in a circle: {names}"))
-                        .with_span(waiting[0].span.clone()),
-                );
-                return;
-            };
-            let query = waiting.remove(next);
-            let read_by_others = query.gives().map_or(0, |name| readers(&name, &waiting));
-            let span = query.span.clone();
-            if let Err(error) = self.plan_query(query, read_by_others) {
-                self.errors.push(error.with_span(span));
-            }
-        }
-    }
-
-    fn plan_query(&mut self, query: Query, read_by_others: usize) -> Result<()> {
+    pub(super) fn plan_query(&mut self, query: Query, read_by_others: usize) -> Result<()> {
         let mut options = query.set.clone();
         options.extend(super::catalog::entries(&query.options, self.settings)?);
         let target_name = query.target.name();
@@ -208,8 +202,12 @@ impl<'a> Planning<'a> {
         names.extend(query.creates.as_deref());
         let groups = split_by_name(options, &names)?;
         self.declare_sources(&query, &groups)?;
-        let inputs = self.inputs(&query)?;
+        let inputs = self.inputs(&query.query, &query.reads)?;
         let mut query = query;
+        if query.has_rows_window {
+            return Err(Error::not_yet("`WINDOW` over rows that are not aggregated")
+                .with_hint("aggregate the rows of each window, or leave `WINDOW` out"));
+        }
         let (job_options, notices) = JobOptions::read(groups.job.clone())?;
         self.notices.extend(notices);
         let destination = self.destination(&query, &groups, read_by_others)?;
@@ -253,24 +251,20 @@ impl<'a> Planning<'a> {
         Ok(())
     }
 
-    fn inputs(&mut self, query: &Query) -> Result<Inputs> {
+    /// Collects what `query` is planned with.
+    pub(super) fn inputs(&mut self, query: &ast::Query, reads: &BTreeSet<String>) -> Result<Inputs> {
         let mut inputs = Inputs {
-            views: self.catalog.views.clone(),
             names: self.catalog.names(),
             parameters: self.settings.parameters.clone(),
             ..Inputs::default()
         };
-        let mut wanted: Vec<String> = query.reads.iter().cloned().collect();
-        for (_, view) in &self.catalog.views {
-            wanted.extend(crate::sql::plan::relation_names(view));
-        }
-        for name in wanted {
-            if self.catalog.get(&name).is_some() {
-                let relation = self.catalog.relation(&name, Some(&query.query), self.settings)?;
-                inputs.relations.insert(name, relation);
+        for name in reads {
+            if self.catalog.get(name).is_some() {
+                let relation = self.catalog.relation(name, Some(query), self.settings)?;
+                inputs.relations.insert(name.clone(), relation);
             }
         }
-        self.notices.extend(adopt_event_times(&query.query, &mut inputs.relations)?);
+        self.notices.extend(adopt_event_times(query, &mut inputs.relations)?);
         Ok(inputs)
     }
 
@@ -366,10 +360,7 @@ impl<'a> Planning<'a> {
             }
             (_, Some(name)) => Err(Planner::unknown_relation(
                 &name,
-                &Inputs {
-                    views: self.catalog.names().into_iter().map(|name| (name, query.query.clone())).collect(),
-                    ..Inputs::default()
-                },
+                &Inputs { names: self.catalog.names(), ..Inputs::default() },
             )),
         }
     }
@@ -452,6 +443,7 @@ impl<'a> Planning<'a> {
     fn finish(mut self) -> Result<PlannedApplication, Vec<Error>> {
         if !self.errors.is_empty() {
             self.errors.sort_by_key(|error| error.span().map_or(usize::MAX, |span: Range<usize>| span.start));
+            dedup(&mut self.errors);
             return Err(self.errors);
         }
         self.notices.append(&mut self.catalog.notices);
@@ -468,6 +460,11 @@ impl<'a> Planning<'a> {
             catalog: self.catalog,
         })
     }
+}
+
+/// Leaves each error out that is told already: a view's error comes up wherever the view is read.
+fn dedup(errors: &mut Vec<Error>) {
+    errors.dedup_by(|later, earlier| later.span() == earlier.span() && later.message() == earlier.message());
 }
 
 fn says_mode(options: &JobOptions) -> bool {

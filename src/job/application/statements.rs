@@ -61,6 +61,8 @@ pub(super) struct Query {
     pub(super) grace_ms: Option<i64>,
     pub(super) key: Vec<usize>,
     pub(super) has_window: bool,
+    /// Whether there is a window whose rows are not aggregated.
+    pub(super) has_rows_window: bool,
     pub(super) is_select: bool,
     pub(super) explain: bool,
     /// What `SET`, the command line and annotations say.
@@ -71,6 +73,13 @@ impl Query {
     /// Returns the stream that others can read once this query is planned.
     pub(super) fn gives(&self) -> Option<String> {
         self.creates.clone()
+    }
+
+    /// Takes the query with its views put in.
+    pub(super) fn read_views(&mut self, query: ast::Query) {
+        self.reads = relation_names(&query);
+        self.has_window = query.to_string().contains(crate::sql::WINDOW_START);
+        self.query = query;
     }
 }
 
@@ -177,6 +186,7 @@ fn of_query(query: StreamQuery, name: String, span: Range<usize>, target: Target
         grace_ms: query.grace_ms,
         key: query.primary_key,
         has_window: text.contains(crate::sql::WINDOW_START),
+        has_rows_window: query.rows_window.is_some(),
         is_select: false,
         explain: false,
         set: vec![],
@@ -216,6 +226,7 @@ fn of_values(rows: Vec<Vec<ast::Expr>>, name: String, span: Range<usize>, target
         grace_ms: None,
         key: vec![],
         has_window: false,
+        has_rows_window: false,
         is_select: false,
         explain: false,
         set: vec![],

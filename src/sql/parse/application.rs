@@ -28,6 +28,8 @@ pub struct Application {
     pub notices: Vec<Notice>,
     /// One error for each statement that could not be read, in order; spans are bytes of the whole text.
     pub errors: Vec<Error>,
+    /// What the statements with errors would have created.
+    pub unread: Vec<String>,
 }
 
 /// Reads the text of an application: statements separated by `;`, with annotations in comments.
@@ -68,6 +70,7 @@ pub fn parse_application(text: &str) -> Application {
         header = false;
         if index == last && broken.is_some() {
             // The text could not be read to its end: this statement is only its start.
+            app.unread.extend(created(&own));
             continue;
         }
         let parsed_text = text.get(span.clone()).unwrap_or_default().to_owned();
@@ -78,11 +81,24 @@ pub fn parse_application(text: &str) -> Application {
                 annotations: found.own,
                 statement,
             }),
-            Err(error) => app.errors.push(error.with_span(span)),
+            Err(error) => {
+                app.errors.push(error.with_span(span));
+                app.unread.extend(created(&own));
+            }
         }
     }
     app.errors.extend(broken);
     app
+}
+
+/// Returns the name that a statement would create, as far as its first words say.
+fn created(tokens: &[Tok]) -> Option<String> {
+    let mut cursor = Cursor::new(tokens, 0);
+    cursor.eat(&["CREATE"]).then_some(())?;
+    cursor.eat(&["OR", "REPLACE"]);
+    cursor.expect_any(&["STREAM", "TABLE", "VIEW"]).ok()?;
+    cursor.eat(&["IF", "NOT", "EXISTS"]);
+    cursor.peek()?.name()
 }
 
 /// Reads one expression, such as the condition of `@metric_condition`; functions under other names are rewritten.

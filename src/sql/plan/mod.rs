@@ -10,6 +10,7 @@ mod rewrite;
 mod split;
 mod stream_plan;
 mod suggested;
+mod views;
 mod window_place;
 mod window_rows;
 mod window_trace;
@@ -18,9 +19,9 @@ pub use compile::Compiler;
 pub use event_time::adopt_event_times;
 pub use header_writes::{HeaderRules, gives_no_column, write_headers};
 pub use planner::{Inputs, Planner, Shape};
-pub use rewrite::relation_names;
 pub use split::{Emission, scan_plan};
 pub use stream_plan::{
     AggregatePlan, OperatorKind, OperatorPlan, ScanPlan, StepPlan, StreamPlan, Target, WindowPlan,
 };
 pub use suggested::suggested_columns;
+pub use views::{inline_views, relation_names};

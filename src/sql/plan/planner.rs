@@ -14,17 +14,17 @@ use datafusion::common::{Column, ParamValues, ScalarValue};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion::sql::parser::Statement as DataFusionStatement;
-use sqlparser::ast::{Cte, Ident, Query, Statement, TableAlias, With};
+use sqlparser::ast::{Query, Statement};
 
 use super::attach::{Lateness, TimeRules, attach_time, carried, needs_time, without_hidden};
 use super::errors::{planning_error, unknown_relation};
 use super::header_writes::refuse_stray_writes;
 use super::rewrite::{
-    find_system_columns, hide_system_columns, parameters, relation_names, resolve_case, rewrite_headers,
-    type_literals,
+    find_system_columns, hide_system_columns, parameters, resolve_case, rewrite_headers, type_literals,
 };
 use super::split::{Emission, SplitRequest, split};
 use super::stream_plan::StreamPlan;
+use super::views::relation_names;
 use crate::error::{Error, Result};
 use crate::sql::functions::{EpochClock, SessionProfile, check_comparisons, session_state};
 use crate::sql::relation::{Relation, RelationTable, SystemColumn};
@@ -35,8 +35,6 @@ use crate::time::LateRule;
 pub struct Inputs {
     /// The streams that can be read.
     pub relations: BTreeMap<String, Arc<Relation>>,
-    /// Names for queries, each after those that it reads.
-    pub views: Vec<(String, Query)>,
     /// All names that there are, for suggestions.
     pub names: Vec<String>,
     /// The values of parameters: `1` for `$1`, `name` for `:name`.
@@ -103,6 +101,15 @@ impl Planner {
         split(&plan, request, &self.stream)
     }
 
+    /// Checks a query that is not run by itself, such as a view.
+    ///
+    /// # Errors
+    /// `Invalid`, as for queries that run.
+    pub fn check(&self, query: &Query, text: &str, inputs: &Inputs) -> Result<()> {
+        let shape = Shape::default();
+        self.logical_plan(&self.stream, query, text, inputs, &shape, Lateness::AboveAggregates).map(drop)
+    }
+
     /// Plans a query that runs once over bounded inputs.
     pub fn plan_batch(
         &self,
@@ -126,7 +133,7 @@ impl Planner {
         lateness: Lateness,
     ) -> Result<LogicalPlan> {
         let relations = known(inputs);
-        let mut query = with_views(query, &inputs.views);
+        let mut query = query.clone();
         refuse_stray_writes(&query)?;
         check_parameters(&query, &inputs.parameters)?;
         type_literals(&mut query);
@@ -214,48 +221,8 @@ fn parse_into_plan(
 }
 
 fn known(inputs: &Inputs) -> Vec<String> {
-    let views = inputs.views.iter().map(|(name, _)| name);
-    let names: BTreeSet<&String> = inputs.relations.keys().chain(views).chain(&inputs.names).collect();
+    let names: BTreeSet<&String> = inputs.relations.keys().chain(&inputs.names).collect();
     names.into_iter().cloned().collect()
-}
-
-/// Puts the views that a query reads before it, as common table expressions.
-fn with_views(query: &Query, views: &[(String, Query)]) -> Query {
-    let mut wanted = relation_names(query);
-    let mut ctes = vec![];
-    for (name, view) in views.iter().rev() {
-        if wanted.contains(name) {
-            wanted.extend(relation_names(view));
-            ctes.push(Cte {
-                alias: TableAlias {
-                    explicit: true,
-                    name: Ident::with_quote('"', name),
-                    columns: vec![],
-                    at: None,
-                },
-                query: Box::new(view.clone()),
-                from: None,
-                materialized: None,
-                closing_paren_token: sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
-            });
-        }
-    }
-    let mut query = query.clone();
-    if ctes.is_empty() {
-        return query;
-    }
-    ctes.reverse();
-    match &mut query.with {
-        Some(with) => with.cte_tables.splice(0..0, ctes).for_each(drop),
-        None => {
-            query.with = Some(With {
-                with_token: sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
-                recursive: false,
-                cte_tables: ctes,
-            });
-        }
-    }
-    query
 }
 
 /// Leaves the visible columns, and after them time and watermark if they are wanted.

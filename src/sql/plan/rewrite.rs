@@ -8,7 +8,7 @@ use sqlparser::ast::{
     CastKind, DataType, ExactNumberInfo, ExcludeSelectItem, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArguments, Ident, ObjectName, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
     SetExpr, TableFactor, Value, VisitMut, VisitorMut, WildcardAdditionalOptions, visit_expressions,
-    visit_expressions_mut, visit_relations,
+    visit_expressions_mut,
 };
 
 use crate::sql::relation::SystemColumn;
@@ -31,17 +31,6 @@ pub(super) fn unbroken(ended: ControlFlow<Infallible>) {
         ControlFlow::Continue(()) => {}
         ControlFlow::Break(never) => match never {},
     }
-}
-
-/// Returns the names of the relations that a query reads, its own common table expressions among them.
-pub fn relation_names(query: &Query) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    let ended: ControlFlow<Infallible> = visit_relations(query, |name| {
-        names.insert(relation_name(name));
-        ControlFlow::Continue(())
-    });
-    unbroken(ended);
-    names
 }
 
 /// Returns a relation's name as the catalog knows it.

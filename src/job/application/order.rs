@@ -1,0 +1,125 @@
+//! The order of planning: each query after those that it reads, and nothing that depends on what failed.
+
+use std::collections::BTreeSet;
+
+use super::planning::Planning;
+use super::statements::Query;
+use crate::error::Error;
+use crate::sql::mark;
+use crate::sql::plan::{inline_views, relation_names};
+
+impl Planning<'_> {
+    /// Plans queries as soon as all that they read is known.
+    ///
+    /// One that depends on something that failed is left out: the failure is told once, where it is.
+    pub(super) fn plan_queries(&mut self, waiting: Vec<Query>) {
+        self.fail_views();
+        let mut waiting = self.follow_views(waiting);
+        while !waiting.is_empty() {
+            let gives: BTreeSet<String> = waiting.iter().filter_map(Query::gives).collect();
+            let next = waiting.iter().position(|query| {
+                let own = query.gives();
+                query.reads.iter().all(|name| !gives.contains(name) || own.as_ref() == Some(name))
+            });
+            let Some(next) = next else {
+                let names = waiting.iter().filter_map(Query::gives).collect::<Vec<_>>().join("` → `");
+                let error = Error::invalid(format!("streams read each other in a circle: `{names}`"))
+                    .with_hint("take one of them out of the circle: no row could ever be the first");
+                self.errors.push(mark(error, self.text, waiting[0].span.clone()));
+                break;
+            };
+            let query = waiting.remove(next);
+            let created = query.gives();
+            let read_by_others = created
+                .as_ref()
+                .map_or(0, |name| waiting.iter().filter(|query| query.reads.contains(name)).count());
+            let fails =
+                if self.depends_on_failed(&query) { true } else { self.errors_of(query, read_by_others) };
+            if fails {
+                self.failed.extend(created);
+            }
+        }
+        self.check_views();
+    }
+
+    /// Finds views that read each other in a circle, and those that read what failed.
+    fn fail_views(&mut self) {
+        let mut views = std::mem::take(&mut self.own_views);
+        loop {
+            let before = views.len();
+            views.retain(|(name, span)| {
+                let Some((_, view)) = self.catalog.views.iter().find(|(own, _)| own == name) else {
+                    return false;
+                };
+                let depends = relation_names(view).iter().any(|read| self.failed.contains(read));
+                let circle = if depends { None } else { inline_views(view, &self.catalog.views).err() };
+                if depends || circle.is_some() {
+                    self.failed.insert(name.clone());
+                }
+                self.errors.extend(circle.map(|error| mark(error, self.text, span.clone())));
+                !self.failed.contains(name)
+            });
+            if views.len() == before {
+                break;
+            }
+        }
+        self.own_views = views;
+    }
+
+    /// Puts views into the queries that read them.
+    fn follow_views(&mut self, queries: Vec<Query>) -> Vec<Query> {
+        let mut followed = vec![];
+        for mut query in queries {
+            if self.depends_on_failed(&query) {
+                self.failed.extend(query.gives());
+                continue;
+            }
+            match inline_views(&query.query, &self.catalog.views) {
+                Ok(inlined) => {
+                    query.read_views(inlined);
+                    followed.push(query);
+                }
+                Err(error) => {
+                    self.failed.extend(query.gives());
+                    self.errors.push(mark(error, self.text, query.span));
+                }
+            }
+        }
+        followed
+    }
+
+    fn depends_on_failed(&self, query: &Query) -> bool {
+        let target = query.target.name();
+        query.reads.iter().chain(&target).any(|name| self.failed.contains(name))
+    }
+
+    /// Plans a query; returns whether it has errors.
+    fn errors_of(&mut self, query: Query, read_by_others: usize) -> bool {
+        let span = query.span.clone();
+        match self.plan_query(query, read_by_others) {
+            Ok(()) => false,
+            Err(error) => {
+                self.errors.push(mark(error, self.text, span));
+                true
+            }
+        }
+    }
+
+    /// Plans the views for their errors, which may have no reader that tells them.
+    fn check_views(&mut self) {
+        let views = std::mem::take(&mut self.own_views);
+        for (name, span) in views {
+            let Some((_, view)) = self.catalog.views.iter().find(|(own, _)| *own == name) else { continue };
+            let Ok(inlined) = inline_views(view, &self.catalog.views) else { continue };
+            let reads = relation_names(&inlined);
+            if reads.iter().any(|read| self.failed.contains(read)) {
+                continue;
+            }
+            let checked = self.inputs(&inlined, &reads);
+            let checked = checked.and_then(|inputs| self.planner.check(&inlined, self.text, &inputs));
+            if let Err(error) = checked {
+                self.errors.push(mark(error, self.text, span));
+            }
+        }
+    }
+}
