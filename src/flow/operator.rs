@@ -39,6 +39,12 @@ pub trait Operator: Send {
     /// Ends the epoch at `watermark`, and returns what follows from the epoch's changes and from the watermark.
     fn advance(&mut self, watermark: Watermark, epoch: &EpochContext) -> Result<Vec<ChangeBatch>>;
 
+    /// Returns the watermark of what comes out, where that of what goes in is `watermark`: rows that are held back hold
+    /// it back.
+    fn watermark_behind(&self, watermark: Watermark) -> Watermark {
+        watermark
+    }
+
     /// Returns what changed since the last call; restoring all deltas in order gives the same state.
     ///
     /// Only operators that were told to record can say it; others return nothing.

@@ -260,18 +260,27 @@ impl Driver {
         }
         // A job that fails closes no window on what it has seen so far.
         let watermark = if failed.is_some() { self.watermark } else { self.advance_watermark() };
+        let mut marks = vec![watermark; self.operators.len()];
+        let mut written = watermark;
         for ordinal in 0..self.operators.len() {
             let input = std::mem::take(&mut to_operators[ordinal]);
-            let output = self.operators[ordinal].run(input, watermark, &epoch)?;
+            let output = self.operators[ordinal].run(input, marks[ordinal], &epoch)?;
+            let behind = self.operators[ordinal].watermark_behind(marks[ordinal]);
             match self.targets[ordinal] {
-                Target::Operator(next) => to_operators[next].extend(output),
-                Target::Sink => to_sink.extend(output),
+                Target::Operator(next) => {
+                    to_operators[next].extend(output);
+                    marks[next] = marks[next].min(behind);
+                }
+                Target::Sink => {
+                    to_sink.extend(output);
+                    written = written.min(behind);
+                }
             }
         }
         self.check_memory()?;
         self.report.lock().epochs = self.epoch;
         self.progress.ran(self.records());
-        if self.sink.send(ToSink::Epoch(to_sink, watermark)).is_err() {
+        if self.sink.send(ToSink::Epoch(to_sink, written)).is_err() {
             return Err(Error::internal("the sink is gone"));
         }
         failed.map_or(Ok(()), Err)

@@ -6,6 +6,7 @@ use crate::aggregate::{ChangingAggregate, FinalAggregate};
 use crate::bounded::{Limit, Sort};
 use crate::error::{Error, Result};
 use crate::flow::{ChangeBatch, EpochContext, Exchange, Fragment, Operator, StateDelta, Tally};
+use crate::over::OrderedOver;
 use crate::sql::plan::{Compiler, OperatorKind, OperatorPlan};
 use crate::time::Watermark;
 use std::sync::Arc;
@@ -120,6 +121,11 @@ impl ShardedOperator {
         Ok(())
     }
 
+    /// Returns the watermark behind the operator, where the one before it is `watermark`.
+    pub(super) fn watermark_behind(&self, watermark: Watermark) -> Watermark {
+        self.shards.iter().map(|shard| shard.watermark_behind(watermark)).min().unwrap_or(watermark)
+    }
+
     /// Returns about how many bytes the state takes.
     pub(super) fn bytes(&self) -> usize {
         self.shards.iter().map(|shard| shard.bytes()).sum()
@@ -145,6 +151,7 @@ fn instance(
         OperatorKind::ChangingAggregate(spec) => {
             Box::new(ChangingAggregate::try_new(name, Arc::clone(spec), first, record))
         }
+        OperatorKind::Over(spec) => Box::new(OrderedOver::try_new(name, Arc::clone(spec), record)?),
         OperatorKind::Sort { order, input, fetch } => {
             let order = compiler.order(order, input)?;
             Box::new(Sort::new(Arc::clone(&plan.input), order, *fetch, record))

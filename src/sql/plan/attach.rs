@@ -17,6 +17,7 @@ use datafusion::logical_expr::{
     Union, cast, lit,
 };
 
+use super::over::attach_over;
 use crate::sql::functions::{
     SESSION_DURATION, WINDOW_END, WINDOW_START, format_window, window_end_function, window_start_function,
 };
@@ -87,6 +88,10 @@ pub(super) fn attach_time(plan: LogicalPlan, rules: TimeRules) -> DataFusionResu
         LogicalPlan::Projection(projection) => attach_projection(projection, rules),
         LogicalPlan::Aggregate(aggregate) => attach_aggregate(aggregate, rules),
         LogicalPlan::Union(union) => attach_union(union, rules),
+        LogicalPlan::Window(window) if rules.lateness != Lateness::Never => {
+            let input = attach_time(window.input.as_ref().clone(), rules)?;
+            attach_over(window, input)
+        }
         other => {
             let inputs = other.inputs().into_iter().cloned();
             let inputs = inputs.map(|input| without_hidden(attach_time(input, rules)?));

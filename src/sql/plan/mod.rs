@@ -4,6 +4,7 @@ mod attach;
 mod compile;
 mod errors;
 mod event_time;
+mod over;
 mod planner;
 mod rewrite;
 mod split;

@@ -18,6 +18,7 @@ use sqlparser::ast::{Cte, Ident, Query, Statement, TableAlias, With};
 
 use super::attach::{Lateness, TimeRules, attach_time, carried, needs_time, without_hidden};
 use super::errors::{planning_error, unknown_relation};
+use super::over::has_over;
 use super::rewrite::{
     find_system_columns, hide_system_columns, parameters, refuse_header_writes, relation_names, resolve_case,
     rewrite_headers, type_literals,
@@ -138,7 +139,8 @@ impl Planner {
         let plan = plan.and_then(|plan| bind(plan, &inputs.parameters));
         let plan = plan.map_err(|error| planning_error(error, text, &relations))?;
         check_comparisons(&plan, text)?;
-        let plan = if needs_time(&plan)? || shape.carry_time {
+        let over = lateness != Lateness::Never && has_over(&plan)?;
+        let plan = if needs_time(&plan)? || shape.carry_time || over {
             let attached = attach_time(plan, TimeRules { lateness, grace_ms: shape.grace_ms })
                 .map_err(|error| planning_error(error, text, &relations))?;
             top_columns(attached, shape.carry_time)?

@@ -10,13 +10,14 @@ use datafusion::catalog::default_table_source::source_as_provider;
 use datafusion::common::DFSchema;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{
-    Aggregate, Expr, FetchType, LogicalPlan, Projection, SkipType, Sort, TableScan, Union,
+    Aggregate, Expr, FetchType, LogicalPlan, Projection, SkipType, Sort, TableScan, Union, Window,
 };
 
 use crate::aggregate::GroupColumn;
 use crate::error::{Error, Result};
 use crate::sql::functions::{window_end_function, window_start_function};
 use crate::sql::plan::compile::Compiler;
+use crate::sql::plan::over::{PlannedOver, plan_over};
 use crate::sql::plan::stream_plan::{
     AggregatePlan, OperatorKind, OperatorPlan, ScanPlan, StepPlan, StreamPlan, Target,
 };
@@ -111,6 +112,7 @@ impl Splitter<'_> {
             LogicalPlan::Union(union) => self.union(union, &after, target, place),
             LogicalPlan::TableScan(scan) => self.scan(scan, after, target).map(|()| false),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate, after, target, place),
+            LogicalPlan::Window(window) => self.over(window, after, target),
             LogicalPlan::Sort(sort) => self.sort(sort, after, target),
             LogicalPlan::Limit(limit) => self.limit(limit, after, target),
             other => Err(refused(other)),
@@ -235,6 +237,23 @@ impl Splitter<'_> {
         })
     }
 
+    fn over(&mut self, window: &Window, after: Vec<StepPlan>, target: Target) -> Result<bool> {
+        let PlannedOver { spec, steps } = plan_over(window, &Compiler::new(self.state))?;
+        let ordinal = self.operators.len();
+        self.operators.push(OperatorPlan {
+            input: Arc::clone(&spec.input),
+            exchange: (!spec.keys.is_empty()).then(|| spec.keys.clone()),
+            kind: OperatorKind::Over(Arc::new(spec)),
+            steps: after,
+            target,
+        });
+        if self.flow(&window.input, steps, Target::Operator(ordinal), Place::BelowInserts)? {
+            return Err(Error::not_yet("`OVER (…)` over a changelog")
+                .with_hint("give the inner aggregate a WINDOW, or use `--mode batch`"));
+        }
+        Ok(false)
+    }
+
     fn sort(&mut self, sort: &Sort, after: Vec<StepPlan>, target: Target) -> Result<bool> {
         self.require_bounded(&sort.input, "`ORDER BY`")?;
         let input = Arc::clone(sort.input.schema());
@@ -318,13 +337,13 @@ pub fn scan_plan(relation: Arc<Relation>, full: &SchemaRef, wanted: &[usize]) ->
 }
 
 /// Which bound of a window an expression is.
-enum Bound {
+pub(super) enum Bound {
     Start,
     End,
 }
 
 /// Finds out whether `expression` over `plan` is a window bound, through renames and subqueries.
-fn trace_window(expression: &Expr, plan: &LogicalPlan) -> Option<(Bound, String)> {
+pub(super) fn trace_window(expression: &Expr, plan: &LogicalPlan) -> Option<(Bound, String)> {
     match expression {
         Expr::Alias(alias) => trace_window(&alias.expr, plan),
         Expr::ScalarFunction(call) => {
@@ -374,7 +393,6 @@ fn schema_of(plan: &LogicalPlan) -> Arc<Schema> {
 fn refused(plan: &LogicalPlan) -> Error {
     let what = match plan {
         LogicalPlan::Join(_) => "a join in a stream",
-        LogicalPlan::Window(_) => "`OVER (…)` in a stream",
         LogicalPlan::Subquery(_) => "a subquery in a stream",
         LogicalPlan::RecursiveQuery(_) => "a recursive query in a stream",
         LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => "a query without a stream",

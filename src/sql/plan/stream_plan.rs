@@ -12,6 +12,7 @@ use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use crate::aggregate::AggregateSpec;
+use crate::over::OverSpec;
 use crate::sql::relation::{Relation, SystemColumn};
 
 /// A query as scans, steps and operators.
@@ -61,6 +62,13 @@ pub enum StepPlan {
     /// Keeps rows.
     Filter {
         /// The condition.
+        condition: Expr,
+        /// The schema that it is over.
+        input: DFSchemaRef,
+    },
+    /// Keeps the rows that are not late, and counts the others.
+    DropLate {
+        /// Whether a row is in time.
         condition: Expr,
         /// The schema that it is over.
         input: DFSchemaRef,
@@ -126,6 +134,8 @@ pub enum OperatorKind {
     FinalAggregate(Arc<AggregateSpec>),
     /// Every change of every group.
     ChangingAggregate(Arc<AggregateSpec>),
+    /// Functions over the rows around each row, in the order of event time.
+    Over(Arc<OverSpec>),
     /// All rows in order, at the end of the input.
     Sort {
         /// The order.
@@ -153,6 +163,7 @@ impl OperatorKind {
             Self::ChangingAggregate(spec) if spec.functions.is_empty() => "distinct".to_owned(),
             Self::ChangingAggregate(spec) if spec.window.is_some() => "changing window aggregate".to_owned(),
             Self::ChangingAggregate(_) => "changing aggregate".to_owned(),
+            Self::Over(_) => "over".to_owned(),
             Self::Sort { .. } => "sort".to_owned(),
             Self::Limit { .. } => "limit".to_owned(),
         }
