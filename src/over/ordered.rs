@@ -65,7 +65,7 @@ impl OrderedOver {
         };
         Ok(Self {
             name,
-            pending: Pending::new(Arc::clone(&spec.input), spec.time),
+            pending: Pending::new(Arc::clone(&spec.input), spec.time, spec.time),
             keys: Keys::try_new(&spec)?,
             order: RowConverter::new(fields)?,
             frames: spec.functions.iter().map(frame).collect(),

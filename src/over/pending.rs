@@ -13,6 +13,9 @@ use crate::time::Watermark;
 /// Rows in the order in which they came, with the span of their times.
 pub(super) struct Pending {
     schema: SchemaRef,
+    /// The column that the watermark must pass.
+    until: usize,
+    /// The column of the event time.
     time: usize,
     batches: Vec<Waiting>,
 }
@@ -21,19 +24,24 @@ struct Waiting {
     rows: RecordBatch,
     earliest: i64,
     latest: i64,
+    earliest_time: i64,
 }
 
 impl Pending {
-    /// Creates an empty store of rows whose event time is column `time`.
-    pub(super) fn new(schema: SchemaRef, time: usize) -> Self {
-        Self { schema, time, batches: vec![] }
+    /// Creates an empty store of rows that wait until the watermark passes column `until`; `time` is their event time.
+    pub(super) fn new(schema: SchemaRef, until: usize, time: usize) -> Self {
+        Self { schema, until, time, batches: vec![] }
     }
 
     /// Adds rows.
     pub(super) fn push(&mut self, rows: RecordBatch) -> Result<()> {
-        let times = times_of(&rows, self.time)?.values();
+        let times = times_of(&rows, self.until)?.values();
         if let (Some(&earliest), Some(&latest)) = (times.iter().min(), times.iter().max()) {
-            self.batches.push(Waiting { rows, earliest, latest });
+            let earliest_time = match self.until == self.time {
+                true => earliest,
+                false => times_of(&rows, self.time)?.values().iter().copied().min().unwrap_or(earliest),
+            };
+            self.batches.push(Waiting { rows, earliest, latest, earliest_time });
         }
         Ok(())
     }
@@ -48,7 +56,7 @@ impl Pending {
             } else if waiting.earliest >= limit {
                 self.batches.push(waiting);
             } else {
-                let times = times_of(&waiting.rows, self.time)?;
+                let times = times_of(&waiting.rows, self.until)?;
                 let before: BooleanArray =
                     lt(times, &Scalar::new(TimestampMillisecondArray::from(vec![limit])))?;
                 taken.push(filter_record_batch(&waiting.rows, &before)?);
@@ -59,6 +67,12 @@ impl Pending {
             Ok([rows]) => Ok(rows),
             Err(taken) => Ok(concat_batches(&self.schema, &taken)?),
         }
+    }
+
+    /// Returns the earliest event time of a row that waits, as a watermark; the end of time where none waits.
+    pub(super) fn earliest_time(&self) -> Watermark {
+        let times = self.batches.iter().map(|waiting| waiting.earliest_time);
+        times.min().map_or(Watermark::END, Watermark::from_millis)
     }
 
     /// Returns about how many bytes the rows take.

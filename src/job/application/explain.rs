@@ -108,6 +108,9 @@ fn operator_line(kind: &OperatorKind) -> String {
         }
         OperatorKind::ChangingAggregate(spec) => (spec, "one row for each key, kept for ever"),
         OperatorKind::Over(spec) => return over_line(spec),
+        OperatorKind::WindowedOver(spec) => {
+            return format!("over {}; state: the rows of open windows", spec.description);
+        }
         OperatorKind::Sort { fetch, .. } => {
             let rows = fetch.map_or("all rows".to_owned(), |fetch| format!("the first {fetch} rows"));
             return format!("{}; state: {rows} until the input ends", kind.name());

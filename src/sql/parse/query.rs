@@ -7,6 +7,7 @@ use sqlparser::tokenizer::Token;
 use super::block::Spot;
 use super::engine;
 use super::options::option_list;
+use super::rows_window;
 use super::window::duration;
 use crate::error::{Error, Result};
 use crate::sql::alias;
@@ -78,6 +79,9 @@ pub(crate) fn stream_query(text: &str, tokens: &[Tok], end: usize) -> Result<Str
     let mut query = engine::parse_query(&rewritten, tokens, end)?;
     function_alias::rewrite(&mut query, tokens).map_err(|error| error.with_span(span.clone()))?;
     alias::reuse(&mut query).map_err(|error| error.with_span(span.clone()))?;
+    if let Some(spec) = &pass.rows_window {
+        rows_window::apply(&mut query, spec);
+    }
     Ok(StreamQuery {
         query,
         emit: pass.emit,

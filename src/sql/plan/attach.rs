@@ -14,7 +14,7 @@ use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
 use datafusion::logical_expr::{
     Aggregate, Expr, Filter, LogicalPlan, Projection, ScalarUDF, SubqueryAlias, TableScan, TableScanBuilder,
-    Union, cast, lit,
+    Union, Window, cast, lit,
 };
 
 use super::over::attach_over;
@@ -88,10 +88,7 @@ pub(super) fn attach_time(plan: LogicalPlan, rules: TimeRules) -> DataFusionResu
         LogicalPlan::Projection(projection) => attach_projection(projection, rules),
         LogicalPlan::Aggregate(aggregate) => attach_aggregate(aggregate, rules),
         LogicalPlan::Union(union) => attach_union(union, rules),
-        LogicalPlan::Window(window) if rules.lateness != Lateness::Never => {
-            let input = attach_time(window.input.as_ref().clone(), rules)?;
-            attach_over(window, input)
-        }
+        LogicalPlan::Window(window) => attach_window(window, rules),
         other => {
             let inputs = other.inputs().into_iter().cloned();
             let inputs = inputs.map(|input| without_hidden(attach_time(input, rules)?));
@@ -224,6 +221,16 @@ fn attach_union(union: Union, rules: TimeRules) -> DataFusionResult<LogicalPlan>
     });
     let inputs = inputs.collect::<DataFusionResult<Vec<_>>>()?;
     Ok(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?))
+}
+
+fn attach_window(window: Window, rules: TimeRules) -> DataFusionResult<LogicalPlan> {
+    let input = attach_time(Arc::unwrap_or_clone(window.input), rules)?;
+    let fill = |expression| fill_placeholders(expression, &input, rules);
+    let functions = window.window_expr.into_iter().map(fill).collect::<DataFusionResult<Vec<_>>>()?;
+    match rules.lateness {
+        Lateness::Never => Ok(LogicalPlan::Window(Window::try_new(functions, Arc::new(input))?)),
+        _ => attach_over(functions, input),
+    }
 }
 
 fn is_placeholder(call: &ScalarFunction) -> bool {

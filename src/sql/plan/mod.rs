@@ -7,6 +7,7 @@ mod event_time;
 mod over;
 mod planner;
 mod rewrite;
+mod row_order;
 mod split;
 mod stream_plan;
 mod suggested;

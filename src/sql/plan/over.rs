@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
-use datafusion::catalog::default_table_source::source_as_provider;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Column, DFSchema, ScalarValue};
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::expr::{NullTreatment, WindowFunction};
 use datafusion::logical_expr::{
@@ -18,25 +17,27 @@ use datafusion::physical_expr::window::{
 
 use super::attach::carried;
 use super::compile::Compiler;
-use super::split::trace_window;
-use super::stream_plan::StepPlan;
+use super::row_order::{WindowBound, bound_of, has_places, require_time_order};
+use super::stream_plan::{OperatorKind, StepPlan};
 use crate::error::{Error, Result};
-use crate::over::{Ahead, Evaluation, OverFunction, OverSpec};
-use crate::sql::relation::{RelationTable, SystemColumn};
+use crate::over::{Ahead, Evaluation, OverFunction, OverSpec, WindowedOverSpec};
+use crate::sql::relation::SystemColumn;
 
 /// An `OVER` as an operator, and the steps before it.
 pub(super) struct PlannedOver {
-    pub(super) spec: OverSpec,
+    pub(super) kind: OperatorKind,
+    pub(super) input: SchemaRef,
+    pub(super) keys: Vec<usize>,
     pub(super) steps: Vec<StepPlan>,
 }
 
-/// Makes the hidden columns of `input` go through `window`, as last keys of its order; [`plan_over`] takes them off.
-pub(super) fn attach_over(window: Window, input: LogicalPlan) -> DataFusionResult<LogicalPlan> {
+/// Puts `functions` over `input`, whose hidden columns go along as last keys of the order; [`plan_over`] takes them off.
+pub(super) fn attach_over(functions: Vec<Expr>, input: LogicalPlan) -> DataFusionResult<LogicalPlan> {
     let hidden: Vec<SortExpr> = SystemColumn::HIDDEN
         .into_iter()
         .filter_map(|column| Some(carried(&input, column)?.sort(true, false)))
         .collect();
-    let expressions = window.window_expr.into_iter().map(|expression| {
+    let functions = functions.into_iter().map(|expression| {
         let name = expression.schema_name().to_string();
         match expression.unalias() {
             Expr::WindowFunction(mut call) => {
@@ -46,7 +47,7 @@ pub(super) fn attach_over(window: Window, input: LogicalPlan) -> DataFusionResul
             other => other,
         }
     });
-    Ok(LogicalPlan::Window(Window::try_new(expressions.collect(), Arc::new(input))?))
+    Ok(LogicalPlan::Window(Window::try_new(functions.collect(), Arc::new(input))?))
 }
 
 /// Returns whether `plan` has an `OVER`.
@@ -92,19 +93,60 @@ fn calls_of(window: &Window) -> Result<Calls> {
     Ok(Calls { calls, hidden })
 }
 
-/// Plans an `OVER` whose rows come out in the order of event time.
+/// Plans an `OVER`.
 pub(super) fn plan_over(window: &Window, compiler: &Compiler<'_>) -> Result<PlannedOver> {
-    let Calls { calls, hidden } = calls_of(window)?;
+    let calls = calls_of(window)?;
+    let partition_by = &calls.calls[0].params.partition_by;
+    match partition_by.iter().find_map(|key| bound_of(key, &window.input)) {
+        Some(bound) => plan_windowed(window, &calls, &bound, compiler),
+        None => plan_ordered(window, &calls, compiler),
+    }
+}
+
+/// Plans an `OVER` whose rows come out when their window closes.
+fn plan_windowed(
+    window: &Window,
+    Calls { calls, hidden }: &Calls,
+    bound: &WindowBound,
+    compiler: &Compiler<'_>,
+) -> Result<PlannedOver> {
+    let schema = window.input.schema();
+    let first = &calls[0].params;
+    let open_until = bound.open_until(&hidden[0])?;
+    let Prepared { keys, open_until, steps, input } =
+        prepare(&first.partition_by, &open_until, schema, &hidden[1])?;
+    let functions = calls.iter().map(|call| compiler.window_function(&Expr::from(call.clone()), schema));
+    let spec = WindowedOverSpec {
+        input: Arc::clone(&input),
+        output: Arc::clone(window.schema.inner()),
+        keys: keys.clone(),
+        open_until,
+        time: ordinal(&hidden[0], schema)?,
+        order: compiler.order(&first.order_by, schema)?,
+        ties: ties(&window.input, hidden)?,
+        functions: functions.collect::<Result<_>>()?,
+        description: description(calls),
+    };
+    Ok(PlannedOver { kind: OperatorKind::WindowedOver(Arc::new(spec)), input, keys, steps })
+}
+
+/// Plans an `OVER` whose rows come out in the order of event time.
+fn plan_ordered(
+    window: &Window,
+    Calls { calls, hidden }: &Calls,
+    compiler: &Compiler<'_>,
+) -> Result<PlannedOver> {
     let first = &calls[0].params;
     require_time_order(&first.order_by, &window.input)?;
     let schema = window.input.schema();
-    let (keys, steps, input) = key_columns(&first.partition_by, schema, &hidden)?;
+    let Prepared { keys, open_until: time, steps, input } =
+        prepare(&first.partition_by, &hidden[0], schema, &hidden[1])?;
 
     let mut values = Values { expressions: vec![] };
     let order = compiler.order(&first.order_by, schema)?;
     let order_values = order.iter().map(|key| values.place_of(&key.expr)).collect();
     let mut functions = vec![];
-    for call in &calls {
+    for call in calls {
         functions.push(function(call, schema, compiler, &mut values)?);
     }
     let ahead = functions.iter().fold(Ahead::default(), |ahead, function| ahead.and(function.ahead));
@@ -112,34 +154,48 @@ pub(super) fn plan_over(window: &Window, compiler: &Compiler<'_>) -> Result<Plan
         0 => None,
         _ => Some(values.place_of(&compiler.expression(&hidden[0], schema)?)),
     };
-    let ordinal = |expression: &Expr| match expression {
-        Expr::Column(column) => Ok(schema.index_of_column(column)?),
-        _ => Err(Error::internal("a hidden column that is none")),
-    };
-    let mut ties = vec![ordinal(&hidden[2])?, ordinal(&hidden[3])?];
-    if !has_places(&window.input) {
-        // Rows of several sources or of an aggregate: what they hold settles what their place does not.
-        ties.extend(
-            (0..schema.fields().len()).filter(|&column| is_sortable(schema.field(column).data_type())),
-        );
-    }
-    let description =
-        calls.iter().map(|call| Expr::from(call.clone()).to_string()).collect::<Vec<_>>().join(", ");
     let spec = OverSpec {
-        input,
+        input: Arc::clone(&input),
         output: Arc::clone(window.schema.inner()),
-        keys,
-        time: ordinal(&hidden[0])?,
+        keys: keys.clone(),
+        time,
         order,
-        ties,
+        ties: ties(&window.input, hidden)?,
         values: values.expressions,
         order_values,
         time_value,
         functions,
         ahead,
-        description,
+        description: description(calls),
     };
-    Ok(PlannedOver { spec, steps })
+    Ok(PlannedOver { kind: OperatorKind::Over(Arc::new(spec)), input, keys, steps })
+}
+
+fn description(calls: &[WindowFunction]) -> String {
+    calls.iter().map(|call| Expr::from(call.clone()).to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn ordinal(column: &Expr, schema: &DFSchema) -> Result<usize> {
+    match column {
+        Expr::Column(column) => Ok(schema.index_of_column(column)?),
+        _ => Err(Error::internal("a hidden column that is none")),
+    }
+}
+
+/// Returns what settles the order of rows that a query leaves equal: their place, and where it does not tell them
+/// apart, as with rows of several sources or of an aggregate, all that they hold.
+fn ties(input: &LogicalPlan, hidden: &[Expr]) -> Result<Vec<usize>> {
+    let schema = input.schema();
+    let mut ties = vec![];
+    for column in &hidden[2..] {
+        ties.push(ordinal(column, schema)?);
+    }
+    if !has_places(input) {
+        ties.extend(
+            (0..schema.fields().len()).filter(|&column| is_sortable(schema.field(column).data_type())),
+        );
+    }
+    Ok(ties)
 }
 
 /// The expressions that the functions are computed from, each once.
@@ -156,35 +212,51 @@ impl Values {
     }
 }
 
-/// Returns the key's columns, the steps before the operator, and what these make of the rows.
-fn key_columns(
+/// What the rows go through before the operator.
+struct Prepared {
+    /// The key's columns.
+    keys: Vec<usize>,
+    /// The column that the watermark must pass before a row is told.
+    open_until: usize,
+    steps: Vec<StepPlan>,
+    /// The rows then.
+    input: SchemaRef,
+}
+
+/// Drops late rows, and computes the columns that the operator needs and the rows do not have.
+fn prepare(
     partition_by: &[Expr],
+    open_until: &Expr,
     schema: &Arc<DFSchema>,
-    hidden: &[Expr],
-) -> Result<(Vec<usize>, Vec<StepPlan>, SchemaRef)> {
-    let in_time = hidden[0].clone().gt_eq(hidden[1].clone());
+    watermark: &Expr,
+) -> Result<Prepared> {
+    let in_time = open_until.clone().gt_eq(watermark.clone());
     let mut steps = vec![StepPlan::DropLate { condition: in_time, input: Arc::clone(schema) }];
-    let mut keys = vec![];
     let mut expressions: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
     let mut fields: Vec<FieldRef> = schema.fields().iter().cloned().collect();
-    for key in partition_by {
-        match key {
-            Expr::Column(column) => keys.push(schema.index_of_column(column)?),
-            Expr::Literal(..) => {}
-            key => {
-                keys.push(fields.len());
-                let name = format!("__key_{}", fields.len());
-                fields.push(Arc::new(Field::new(name, key.get_type(schema.as_ref())?, true)));
-                expressions.push(key.clone());
-            }
+    let mut place_of = |expression: &Expr| -> Result<usize> {
+        if let Expr::Column(column) = expression {
+            return Ok(schema.index_of_column(column)?);
+        }
+        let name = format!("__over_{}", fields.len());
+        fields.push(Arc::new(Field::new(name, expression.get_type(schema.as_ref())?, true)));
+        expressions.push(expression.clone());
+        Ok(fields.len() - 1)
+    };
+    let mut keys = vec![];
+    for key in partition_by.iter().filter(|key| !matches!(key, Expr::Literal(..))) {
+        let place = place_of(key)?;
+        if !keys.contains(&place) {
+            keys.push(place);
         }
     }
+    let open_until = place_of(open_until)?;
     let input = Arc::new(Schema::new(fields));
     if expressions.len() > schema.fields().len() {
         let (output, input) = (Arc::clone(&input), Arc::clone(schema));
         steps.push(StepPlan::Project { expressions, input, output });
     }
-    Ok((keys, steps, input))
+    Ok(Prepared { keys, open_until, steps, input })
 }
 
 fn function(
@@ -277,108 +349,6 @@ fn frame_ahead(frame: &WindowFrame, name: &str) -> Result<Ahead> {
 fn whole_partition(name: &str) -> Error {
     Error::invalid(format!("`{name}` with this OVER needs all rows of its partition, which a stream never has"))
         .with_hint("partition by `window_start` or `window_end` of a windowed input, end the frame at CURRENT ROW, or use `--mode batch` over bounded inputs")
-}
-
-/// Fails unless the rows are ordered by event time first.
-fn require_time_order(order: &[SortExpr], input: &LogicalPlan) -> Result<()> {
-    let hint = "begin with the event time, ascending: ORDER BY ts; or partition by `window_start` or `window_end` of a windowed input; over bounded inputs, `--mode batch` takes any order";
-    let Some(first) = order.first().filter(|first| !matches!(first.expr, Expr::Literal(..))) else {
-        return Err(Error::invalid("`OVER` in a stream needs ORDER BY event time").with_hint(hint));
-    };
-    if first.asc && is_time(&first.expr, input) {
-        let text = matches!(
-            first.expr.get_type(input.schema())?,
-            DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8
-        );
-        return match text {
-            false => Ok(()),
-            true => Err(Error::invalid(format!(
-                "`OVER` in a stream is ordered by `{}`, which is text",
-                first.expr
-            ))
-            .with_hint("order by `_event_time`, which is the same instant as a TIMESTAMP")),
-        };
-    }
-    let what = if first.asc { "which is not its event time" } else { "the latest row first" };
-    Err(Error::invalid(format!("`OVER` in a stream is ordered by `{}`, {what}", readable(&first.expr)))
-        .with_hint(hint))
-}
-
-fn readable(expression: &Expr) -> String {
-    match expression {
-        Expr::Column(column) => column.name.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// Returns whether `expression` over `plan` rises with the event time of its rows.
-fn is_time(expression: &Expr, plan: &LogicalPlan) -> bool {
-    if trace_window(expression, plan).is_some() {
-        return true;
-    }
-    let column = match expression {
-        Expr::Alias(alias) => return is_time(&alias.expr, plan),
-        Expr::Column(column) => column,
-        _ => return false,
-    };
-    if column.name == SystemColumn::EventTime.name() || column.name == SystemColumn::Time.name() {
-        return true;
-    }
-    let Some(ordinal) = plan.schema().maybe_index_of_column(column) else { return false };
-    let inner = |input: &LogicalPlan, ordinal: usize| {
-        let (qualifier, field) = input.schema().qualified_field(ordinal);
-        is_time(&Expr::Column(Column::new(qualifier.cloned(), field.name())), input)
-    };
-    match plan {
-        LogicalPlan::Projection(projection) => {
-            // A query that declares another event time has left the old one behind.
-            let declared = projection.expr.iter().any(|expression| {
-                expression.schema_name().to_string() == SystemColumn::Time.name()
-                    && !matches!(expression.clone().unalias(), Expr::Column(_))
-                    && !is_instant_of_window(&projection.input)
-            });
-            !declared && is_time(&projection.expr[ordinal], &projection.input)
-        }
-        LogicalPlan::SubqueryAlias(alias) => inner(&alias.input, ordinal),
-        LogicalPlan::Filter(filter) => is_time(expression, &filter.input),
-        LogicalPlan::Window(window) => {
-            ordinal < window.input.schema().fields().len() && inner(&window.input, ordinal)
-        }
-        LogicalPlan::Aggregate(aggregate) => {
-            let group = aggregate.group_expr.get(ordinal);
-            group.is_some_and(|group| trace_window(group, &aggregate.input).is_some())
-        }
-        LogicalPlan::Union(union) => union.inputs.iter().all(|input| inner(input, ordinal)),
-        LogicalPlan::TableScan(scan) => {
-            let Ok(provider) = source_as_provider(&scan.source) else { return false };
-            let table = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<RelationTable>();
-            table
-                .and_then(|table| table.relation.event_time.as_ref())
-                .is_some_and(|time| time.column == column.name)
-        }
-        _ => false,
-    }
-}
-
-/// Returns whether the rows of `plan` got their time from a window.
-fn is_instant_of_window(plan: &LogicalPlan) -> bool {
-    match plan {
-        LogicalPlan::Aggregate(_) => true,
-        LogicalPlan::Filter(filter) => is_instant_of_window(&filter.input),
-        _ => false,
-    }
-}
-
-/// Returns whether partition and offset tell the rows of `plan` apart.
-fn has_places(plan: &LogicalPlan) -> bool {
-    match plan {
-        LogicalPlan::TableScan(_) => true,
-        LogicalPlan::Projection(_)
-        | LogicalPlan::Filter(_)
-        | LogicalPlan::SubqueryAlias(_)
-        | LogicalPlan::Window(_) => plan.inputs().into_iter().all(has_places),
-        _ => false,
-    }
 }
 
 fn is_sortable(data_type: &DataType) -> bool {

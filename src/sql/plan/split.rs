@@ -238,12 +238,12 @@ impl Splitter<'_> {
     }
 
     fn over(&mut self, window: &Window, after: Vec<StepPlan>, target: Target) -> Result<bool> {
-        let PlannedOver { spec, steps } = plan_over(window, &Compiler::new(self.state))?;
+        let PlannedOver { kind, input, keys, steps } = plan_over(window, &Compiler::new(self.state))?;
         let ordinal = self.operators.len();
         self.operators.push(OperatorPlan {
-            input: Arc::clone(&spec.input),
-            exchange: (!spec.keys.is_empty()).then(|| spec.keys.clone()),
-            kind: OperatorKind::Over(Arc::new(spec)),
+            kind,
+            input,
+            exchange: (!keys.is_empty()).then_some(keys),
             steps: after,
             target,
         });

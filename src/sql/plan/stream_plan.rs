@@ -12,7 +12,7 @@ use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use crate::aggregate::AggregateSpec;
-use crate::over::OverSpec;
+use crate::over::{OverSpec, WindowedOverSpec};
 use crate::sql::relation::{Relation, SystemColumn};
 
 /// A query as scans, steps and operators.
@@ -136,6 +136,8 @@ pub enum OperatorKind {
     ChangingAggregate(Arc<AggregateSpec>),
     /// Functions over the rows around each row, in the order of event time.
     Over(Arc<OverSpec>),
+    /// Functions over the rows of a window, when it closes.
+    WindowedOver(Arc<WindowedOverSpec>),
     /// All rows in order, at the end of the input.
     Sort {
         /// The order.
@@ -164,6 +166,7 @@ impl OperatorKind {
             Self::ChangingAggregate(spec) if spec.window.is_some() => "changing window aggregate".to_owned(),
             Self::ChangingAggregate(_) => "changing aggregate".to_owned(),
             Self::Over(_) => "over".to_owned(),
+            Self::WindowedOver(_) => "over windows".to_owned(),
             Self::Sort { .. } => "sort".to_owned(),
             Self::Limit { .. } => "limit".to_owned(),
         }
