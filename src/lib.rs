@@ -6,7 +6,7 @@
 //! text ─▶ sql: statements ─▶ sql::plan: logical plan, time attached, cut at stateful operators ─▶ job: threads
 //!
 //! source ─▶ worker: decode, event time, steps, partial aggregate ─▶ driver: epochs, operators ─▶ sink
-//! connect    format, time, flow                                      aggregate, bounded           connect
+//! connect    format, time, flow                                      aggregate, over, bounded     connect
 //! ```
 //!
 //! An *epoch* is what the driver finds ready when it looks: many chunks under load, one row at low rates. All that must
@@ -33,6 +33,7 @@ pub mod error;
 pub mod flow;
 pub mod format;
 pub mod job;
+pub mod over;
 pub mod session;
 pub mod sql;
 pub mod time;

@@ -14,7 +14,7 @@ mod house {
         &["flow"],
         &["format"],
         &["connect"],
-        &["aggregate", "bounded"],
+        &["aggregate", "over", "bounded"],
         &["sql"],
         &["job"],
         &["session"],

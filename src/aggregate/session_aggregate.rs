@@ -231,7 +231,7 @@ impl Operator for SessionAggregate {
         self.pace.is_due(now_ms)
     }
 
-    fn holds_back(&self, watermark: Watermark) -> Watermark {
+    fn watermark_behind(&self, watermark: Watermark) -> Watermark {
         watermark.minus(self.windows.grace_ms)
     }
 }

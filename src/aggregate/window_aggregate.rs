@@ -158,7 +158,7 @@ impl Operator for FinalAggregate {
         }
     }
 
-    fn holds_back(&self, watermark: Watermark) -> Watermark {
+    fn watermark_behind(&self, watermark: Watermark) -> Watermark {
         self.spec.window.as_ref().map_or(watermark, |key| watermark.minus(key.grace_ms()))
     }
 }

@@ -13,17 +13,26 @@ use crate::flow::{ChangeBatch, Step, Tally};
 #[derive(Debug)]
 pub struct Filter {
     condition: Arc<dyn PhysicalExpr>,
+    late: bool,
 }
 
 impl Filter {
     /// Creates the filter.
     pub fn new(condition: Arc<dyn PhysicalExpr>) -> Self {
-        Self { condition }
+        Self { condition, late: false }
+    }
+
+    /// Creates the filter of late rows, which are counted as such; `in_time` says which rows stay.
+    pub fn of_late_rows(in_time: Arc<dyn PhysicalExpr>) -> Self {
+        Self { condition: in_time, late: true }
     }
 }
 
 impl Step for Filter {
     fn describe(&self) -> String {
+        if self.late {
+            return "drop late rows".to_owned();
+        }
         format!("filter {}", self.condition)
     }
 
@@ -38,7 +47,12 @@ impl Step for Filter {
         if kept == mask.len() {
             return Ok(batch);
         }
-        tally.filtered += (mask.len() - kept) as u64;
+        let dropped = (mask.len() - kept) as u64;
+        if self.late {
+            tally.late += dropped;
+        } else {
+            tally.filtered += dropped;
+        }
         batch.filter(&mask)
     }
 }

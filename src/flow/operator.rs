@@ -41,6 +41,12 @@ pub trait Operator: Send {
     /// Ends the epoch at `watermark`, and returns what follows from the epoch's changes and from the watermark.
     fn advance(&mut self, watermark: Watermark, epoch: &EpochContext) -> Result<Vec<ChangeBatch>>;
 
+    /// Returns the watermark of what comes out, where that of what goes in is `watermark`: rows that are held back hold
+    /// it back.
+    fn watermark_behind(&self, watermark: Watermark) -> Watermark {
+        watermark
+    }
+
     /// Returns what changed since the last call; restoring all deltas in order gives the same state.
     ///
     /// Only operators that were told to record can say it; others return nothing.
@@ -51,12 +57,6 @@ pub trait Operator: Send {
 
     /// Returns about how many bytes the state takes.
     fn bytes(&self) -> usize;
-
-    /// Returns the watermark of what the operator gives, when that of what it takes is `watermark`: earlier where rows
-    /// come some time after they could.
-    fn holds_back(&self, watermark: Watermark) -> Watermark {
-        watermark
-    }
 
     /// Returns whether changes are held back that wait for the clock to show `now_ms` or less; `None` stands for any
     /// time.

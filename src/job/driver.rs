@@ -269,28 +269,27 @@ impl Driver {
         }
         // A job that fails closes no window on what it has seen so far.
         let watermark = if failed.is_some() { self.watermark } else { self.advance_watermark() };
-        let mut watermarks = vec![watermark; self.operators.len()];
-        let mut sink_watermark = watermark;
+        let mut marks = vec![watermark; self.operators.len()];
+        let mut written = watermark;
         for ordinal in 0..self.operators.len() {
             let input = std::mem::take(&mut to_operators[ordinal]);
-            let operator = &mut self.operators[ordinal];
-            let output = operator.run(input, watermarks[ordinal], &epoch)?;
-            let held = operator.holds_back(watermarks[ordinal]);
+            let output = self.operators[ordinal].run(input, marks[ordinal], &epoch)?;
+            let behind = self.operators[ordinal].watermark_behind(marks[ordinal]);
             match self.targets[ordinal] {
                 Target::Operator(next) => {
                     to_operators[next].extend(output);
-                    watermarks[next] = watermarks[next].min(held);
+                    marks[next] = marks[next].min(behind);
                 }
                 Target::Sink => {
                     to_sink.extend(output);
-                    sink_watermark = sink_watermark.min(held);
+                    written = written.min(behind);
                 }
             }
         }
         self.check_memory()?;
         self.report.lock().epochs = self.epoch;
         self.progress.ran(self.taken_in());
-        if self.sink.send(ToSink::Epoch(to_sink, sink_watermark)).is_err() {
+        if self.sink.send(ToSink::Epoch(to_sink, written)).is_err() {
             return Err(Error::internal("the sink is gone"));
         }
         failed.map_or(Ok(()), Err)

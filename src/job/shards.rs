@@ -6,6 +6,7 @@ use crate::aggregate::{ChangingAggregate, FinalAggregate, SessionAggregate, Show
 use crate::bounded::{Limit, Sort};
 use crate::error::{Error, Result};
 use crate::flow::{ChangeBatch, EpochContext, Exchange, Fragment, Operator, StateDelta, Tally};
+use crate::over::{OrderedOver, WindowedOver};
 use crate::sql::plan::{Compiler, OperatorKind, OperatorPlan};
 use crate::time::Watermark;
 use std::sync::Arc;
@@ -122,10 +123,9 @@ impl ShardedOperator {
         Ok(())
     }
 
-    /// Returns the watermark of what it gives, when that of what it takes is `watermark`.
-    pub(super) fn holds_back(&self, watermark: Watermark) -> Watermark {
-        let held = self.shards.iter().map(|shard| shard.holds_back(watermark)).min();
-        held.unwrap_or(watermark)
+    /// Returns the watermark behind the operator, where the one before it is `watermark`.
+    pub(super) fn watermark_behind(&self, watermark: Watermark) -> Watermark {
+        self.shards.iter().map(|shard| shard.watermark_behind(watermark)).min().unwrap_or(watermark)
     }
 
     /// Returns about how many bytes the state takes.
@@ -170,6 +170,8 @@ fn instance(
                 }
             }
         }
+        OperatorKind::Over(spec) => Box::new(OrderedOver::try_new(name, Arc::clone(spec), record)?),
+        OperatorKind::WindowedOver(spec) => Box::new(WindowedOver::try_new(name, Arc::clone(spec), record)?),
         OperatorKind::Sort { order, input, fetch } => {
             let order = compiler.order(order, input)?;
             Box::new(Sort::new(Arc::clone(&plan.input), order, *fetch, record))

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::planning::{PlannedJob, Work};
 use crate::aggregate::Showing;
 use crate::error::Result;
+use crate::over::OverSpec;
 use crate::sql::functions::EpochClock;
 use crate::sql::functions::{SessionProfile, session_state};
 use crate::sql::plan::{Compiler, OperatorKind, ScanPlan, StreamPlan, Target};
@@ -107,6 +108,10 @@ fn operator_line(kind: &OperatorKind) -> String {
             };
             (spec, state)
         }
+        OperatorKind::Over(spec) => return over_line(spec),
+        OperatorKind::WindowedOver(spec) => {
+            return format!("over {}; state: the rows of open windows", spec.description);
+        }
         OperatorKind::Sort { fetch, .. } => {
             let rows = fetch.map_or("all rows".to_owned(), |fetch| format!("the first {fetch} rows"));
             return format!("{}; state: {rows} until the input ends", kind.name());
@@ -119,6 +124,20 @@ fn operator_line(kind: &OperatorKind) -> String {
     let functions: Vec<&str> = spec.functions.iter().map(|function| function.name()).collect();
     let window = spec.window.as_ref().map_or(String::new(), |key| format!(" in {}", key.describe()));
     format!("{} of {} by {}{window}; state: {state}", kind.name(), functions.join(", "), keys.join(", "))
+}
+
+fn over_line(spec: &OverSpec) -> String {
+    let waits = match (spec.ahead.rows, spec.ahead.millis) {
+        (0, 0) => String::new(),
+        (rows, 0) => format!(" and {rows} more of its key are there"),
+        (0, millis) => format!(" by {millis} ms"),
+        (rows, millis) => format!(" by {millis} ms and {rows} more of its key are there"),
+    };
+    format!(
+        "over {}; state: for each key {}; a row comes out when the watermark is past it{waits}",
+        spec.description,
+        spec.kept()
+    )
 }
 
 fn target_line(target: Target, plan: &StreamPlan) -> String {

@@ -204,10 +204,6 @@ impl<'a> Planning<'a> {
         self.declare_sources(&query, &groups)?;
         let inputs = self.inputs(&query.query, &query.reads)?;
         let mut query = query;
-        if query.has_rows_window {
-            return Err(Error::not_yet("`WINDOW` over rows that are not aggregated")
-                .with_hint("aggregate the rows of each window, or leave `WINDOW` out"));
-        }
         let (job_options, notices) = JobOptions::read(groups.job.clone())?;
         self.notices.extend(notices);
         let destination = self.destination(&query, &groups, read_by_others)?;

@@ -61,8 +61,6 @@ pub(super) struct Query {
     pub(super) grace_ms: Option<i64>,
     pub(super) key: Vec<usize>,
     pub(super) has_window: bool,
-    /// Whether there is a window whose rows are not aggregated.
-    pub(super) has_rows_window: bool,
     pub(super) is_select: bool,
     pub(super) explain: bool,
     /// What `SET`, the command line and annotations say.
@@ -186,7 +184,6 @@ fn of_query(query: StreamQuery, name: String, span: Range<usize>, target: Target
         grace_ms: query.grace_ms,
         key: query.primary_key,
         has_window: text.contains(crate::sql::WINDOW_START),
-        has_rows_window: query.rows_window.is_some(),
         is_select: false,
         explain: false,
         set: vec![],
@@ -226,7 +223,6 @@ fn of_values(rows: Vec<Vec<ast::Expr>>, name: String, span: Range<usize>, target
         grace_ms: None,
         key: vec![],
         has_window: false,
-        has_rows_window: false,
         is_select: false,
         explain: false,
         set: vec![],

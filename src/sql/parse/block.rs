@@ -227,6 +227,7 @@ impl Pass<'_> {
                 .with_span(place.span.clone()));
             }
             self.rows_window = Some(spec);
+            self.rows_window_place = Some(place.span.clone());
             return Ok(());
         }
         let bounds = References::bounds(&spec, place);

@@ -8,6 +8,7 @@ mod from;
 mod listing;
 mod options;
 mod query;
+mod rows_window;
 mod statement;
 mod window;
 mod window_refs;

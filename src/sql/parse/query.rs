@@ -7,6 +7,7 @@ use sqlparser::tokenizer::Token;
 use super::block::Spot;
 use super::engine;
 use super::options::option_list;
+use super::rows_window;
 use super::window::duration;
 use crate::error::{Error, Result};
 use crate::sql::alias;
@@ -64,6 +65,7 @@ pub(super) struct Pass<'a> {
     pub(super) inline_options: Vec<InlineOptions>,
     pub(super) uris: Vec<(String, Range<usize>)>,
     pub(super) rows_window: Option<WindowSpec>,
+    pub(super) rows_window_place: Option<Range<usize>>,
 }
 
 /// Parses the tokens of a whole query; `text` is the whole text and `end` the byte after the statement.
@@ -78,6 +80,14 @@ pub(crate) fn stream_query(text: &str, tokens: &[Tok], end: usize) -> Result<Str
     let mut query = engine::parse_query(&rewritten, tokens, end)?;
     function_alias::rewrite(&mut query, tokens).map_err(|error| error.with_span(span.clone()))?;
     alias::reuse(&mut query).map_err(|error| error.with_span(span.clone()))?;
+    if let Some(spec) = &pass.rows_window {
+        rows_window::apply(&mut query, spec);
+        if !query.to_string().contains("__window_") {
+            return Err(Error::invalid("a `WINDOW` over rows that are not aggregated has no effect")
+                .with_hint("aggregate the rows of each window, use `OVER` or `HAVING`, or leave `WINDOW` out")
+                .with_span(pass.rows_window_place.unwrap_or(span)));
+        }
+    }
     Ok(StreamQuery {
         query,
         emit: pass.emit,

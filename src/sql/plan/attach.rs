@@ -14,9 +14,10 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
 use datafusion::logical_expr::{
     Aggregate, Expr, Filter, LogicalPlan, Projection, SubqueryAlias, TableScan, TableScanBuilder, Union,
-    cast, lit,
+    Window, cast, lit,
 };
 
+use super::over::attach_over;
 use super::window_place::{Placing, is_placeholder};
 use super::window_rows::call;
 use super::window_trace::trace_window;
@@ -93,6 +94,7 @@ pub(super) fn attach_time(plan: LogicalPlan, rules: TimeRules) -> DataFusionResu
         LogicalPlan::Projection(projection) => attach_projection(projection, rules),
         LogicalPlan::Aggregate(aggregate) => attach_aggregate(aggregate, rules),
         LogicalPlan::Union(union) => attach_union(union, rules),
+        LogicalPlan::Window(window) => attach_window(window, rules),
         other => {
             let inputs = other.inputs().into_iter().cloned();
             let inputs = inputs.map(|input| without_hidden(attach_time(input, rules)?));
@@ -233,6 +235,15 @@ fn attach_union(union: Union, rules: TimeRules) -> DataFusionResult<LogicalPlan>
     });
     let inputs = inputs.collect::<DataFusionResult<Vec<_>>>()?;
     Ok(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?))
+}
+
+fn attach_window(window: Window, rules: TimeRules) -> DataFusionResult<LogicalPlan> {
+    let input = attach_time(Arc::unwrap_or_clone(window.input), rules)?;
+    let (functions, input) = Placing::new(input, rules).rows(window.window_expr)?;
+    match rules.lateness {
+        Lateness::Never => Ok(LogicalPlan::Window(Window::try_new(functions, Arc::new(input))?)),
+        _ => attach_over(functions, input),
+    }
 }
 
 /// Functions whose answer depends on which row comes first; without ORDER BY that is event time, then the place.

@@ -10,10 +10,11 @@ use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr};
 use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
+use datafusion::physical_expr::window::WindowExpr;
 use datafusion::physical_expr::{
     PhysicalExpr, PhysicalSortExpr, create_physical_expr, create_physical_sort_exprs,
 };
-use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
+use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner, create_window_expr};
 
 use crate::aggregate::{AggregateSpec, Closing, PartialAggregate, RowTime, WindowKey};
 use crate::error::{Error, Result};
@@ -48,6 +49,9 @@ impl<'a> Compiler<'a> {
             StepPlan::Filter { condition, input } => {
                 Box::new(Filter::new(self.expression(condition, input)?))
             }
+            StepPlan::DropLate { condition, input } => {
+                Box::new(Filter::of_late_rows(self.expression(condition, input)?))
+            }
             StepPlan::Project { expressions, input, output } => {
                 let expressions = expressions.iter().map(|expression| self.expression(expression, input));
                 Box::new(Project::new(expressions.collect::<Result<_>>()?, Arc::clone(output)))
@@ -59,7 +63,8 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    fn expression(&self, expression: &Expr, input: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
+    /// Compiles an expression.
+    pub(super) fn expression(&self, expression: &Expr, input: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
         let compiled = create_physical_expr(expression, input, &self.properties, &self.context)?;
         fail_on_overflow(compiled)
     }
@@ -67,6 +72,11 @@ impl<'a> Compiler<'a> {
     /// Compiles a sort order.
     pub fn order(&self, order: &[SortExpr], input: &DFSchema) -> Result<Vec<PhysicalSortExpr>> {
         Ok(create_physical_sort_exprs(order, input, &self.properties, &self.context)?)
+    }
+
+    /// Compiles a function with `OVER`.
+    pub(super) fn window_function(&self, call: &Expr, input: &DFSchema) -> Result<Arc<dyn WindowExpr>> {
+        Ok(create_window_expr(call, input, &self.properties, &self.context)?)
     }
 
     fn plan_step(&self, name: &str, node: &LogicalPlan, input: &SchemaRef) -> Result<PlanStep> {

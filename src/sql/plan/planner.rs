@@ -19,6 +19,7 @@ use sqlparser::ast::{Query, Statement};
 use super::attach::{Lateness, TimeRules, attach_time, carried, needs_time, without_hidden};
 use super::errors::{planning_error, unknown_relation};
 use super::header_writes::refuse_stray_writes;
+use super::over::has_over;
 use super::rewrite::{
     find_system_columns, hide_system_columns, parameters, resolve_case, rewrite_headers, type_literals,
 };
@@ -152,7 +153,8 @@ impl Planner {
         let plan = plan.and_then(|plan| bind(plan, &inputs.parameters));
         let plan = plan.map_err(|error| planning_error(error, text, &relations))?;
         check_comparisons(&plan, text)?;
-        let plan = if needs_time(&plan)? || shape.carry_time {
+        let over = lateness != Lateness::Never && has_over(&plan)?;
+        let plan = if needs_time(&plan)? || shape.carry_time || over {
             let Shape { grace_ms, zone, late, .. } = *shape;
             let rules = TimeRules { lateness, grace_ms, zone, late };
             let attached =

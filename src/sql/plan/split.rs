@@ -10,12 +10,13 @@ use datafusion::catalog::default_table_source::source_as_provider;
 use datafusion::common::DFSchema;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{
-    Aggregate, Expr, FetchType, LogicalPlan, Projection, SkipType, Sort, TableScan, Union,
+    Aggregate, Expr, FetchType, LogicalPlan, Projection, SkipType, Sort, TableScan, Union, Window,
 };
 
 use crate::aggregate::{GroupColumn, Showing};
 use crate::error::{Error, Result};
 use crate::sql::plan::compile::Compiler;
+use crate::sql::plan::over::{PlannedOver, plan_over};
 use crate::sql::plan::stream_plan::{
     AggregatePlan, OperatorKind, OperatorPlan, ScanPlan, StepPlan, StreamPlan, Target, WindowPlan,
 };
@@ -115,6 +116,7 @@ impl Splitter<'_> {
             LogicalPlan::Union(union) => self.union(union, &after, target, place),
             LogicalPlan::TableScan(scan) => self.scan(scan, after, target).map(|()| false),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate, after, target, place),
+            LogicalPlan::Window(window) => self.over(window, after, target),
             LogicalPlan::Sort(sort) => self.sort(sort, after, target),
             LogicalPlan::Limit(limit) => self.limit(limit, after, target),
             other => Err(refused(other)),
@@ -246,6 +248,23 @@ impl Splitter<'_> {
         })
     }
 
+    fn over(&mut self, window: &Window, after: Vec<StepPlan>, target: Target) -> Result<bool> {
+        let PlannedOver { kind, input, keys, steps } = plan_over(window, &Compiler::new(self.state))?;
+        let ordinal = self.operators.len();
+        self.operators.push(OperatorPlan {
+            kind,
+            input,
+            exchange: (!keys.is_empty()).then_some(keys),
+            steps: after,
+            target,
+        });
+        if self.flow(&window.input, steps, Target::Operator(ordinal), Place::BelowInserts)? {
+            return Err(Error::not_yet("`OVER (…)` over a changelog")
+                .with_hint("give the inner aggregate a WINDOW, or use `--mode batch`"));
+        }
+        Ok(false)
+    }
+
     fn sort(&mut self, sort: &Sort, after: Vec<StepPlan>, target: Target) -> Result<bool> {
         self.require_bounded(&sort.input, "`ORDER BY`")?;
         let input = Arc::clone(sort.input.schema());
@@ -361,7 +380,6 @@ fn schema_of(plan: &LogicalPlan) -> Arc<Schema> {
 fn refused(plan: &LogicalPlan) -> Error {
     let what = match plan {
         LogicalPlan::Join(_) => "a join in a stream",
-        LogicalPlan::Window(_) => "`OVER (…)` in a stream",
         LogicalPlan::Subquery(_) => "a subquery in a stream",
         LogicalPlan::RecursiveQuery(_) => "a recursive query in a stream",
         LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => "a query without a stream",

@@ -12,6 +12,7 @@ use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use crate::aggregate::{AggregateSpec, Showing};
+use crate::over::{OverSpec, WindowedOverSpec};
 use crate::sql::relation::{Relation, SystemColumn, WindowColumn, WindowPart};
 use crate::sql::window_spec::WindowSpec;
 
@@ -64,6 +65,13 @@ pub enum StepPlan {
     /// Keeps rows.
     Filter {
         /// The condition.
+        condition: Expr,
+        /// The schema that it is over.
+        input: DFSchemaRef,
+    },
+    /// Keeps the rows that are not late, and counts the others.
+    DropLate {
+        /// Whether a row is in time.
         condition: Expr,
         /// The schema that it is over.
         input: DFSchemaRef,
@@ -155,6 +163,10 @@ pub enum OperatorKind {
         /// When its rows are given.
         showing: Showing,
     },
+    /// Functions over the rows around each row, in the order of event time.
+    Over(Arc<OverSpec>),
+    /// Functions over the rows of a window, when it closes.
+    WindowedOver(Arc<WindowedOverSpec>),
     /// All rows in order, at the end of the input.
     Sort {
         /// The order.
@@ -185,6 +197,8 @@ impl OperatorKind {
                     Some(key) => format!("{changing}{} aggregate", key.name()),
                 }
             }
+            Self::Over(_) => "over".to_owned(),
+            Self::WindowedOver(_) => "over windows".to_owned(),
             Self::Sort { .. } => "sort".to_owned(),
             Self::Limit { .. } => "limit".to_owned(),
         }

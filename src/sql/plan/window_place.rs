@@ -9,7 +9,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, cast, lit};
 
 use super::attach::{Lateness, TimeRules, carried};
 use super::window_rows::{bound, call, expand, with_sessions};
-use super::window_trace::{below, relation_of, trace_window};
+use super::window_trace::{below, relation_of, trace_window, windows_of_rows};
 use crate::error::Error;
 use crate::sql::functions::{
     DURATION_FIELD, END_FIELD, SESSION_DURATION, START_FIELD, WINDOW_END, WINDOW_START,
@@ -97,6 +97,8 @@ impl Placing {
     ) -> DataFusionResult<(Vec<Expr>, LogicalPlan)> {
         let time = window.time.clone();
         let input = match window.spec.kind {
+            // `OVER` below has given the rows their windows.
+            _ if windows_of_rows(&self.input).is_some_and(|spec| spec == window.spec) => self.input,
             WindowKind::Session { .. } => with_sessions(self.input, time, keys, &window.spec)?,
             _ => expand(self.input, time, window.watermark.clone(), &window.spec)?,
         };

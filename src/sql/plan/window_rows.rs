@@ -16,7 +16,7 @@ use crate::sql::functions::{session_function, windows_function};
 use crate::sql::window_spec::WindowSpec;
 
 /// The column of a row's window.
-const WINDOW: &str = "__window";
+pub(super) const WINDOW: &str = "__window";
 
 /// Makes a row of `plan` for each of its windows, with the window's bounds in a column that [`bound`] reads.
 pub(super) fn expand(

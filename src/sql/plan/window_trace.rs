@@ -7,6 +7,7 @@ use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
 
+use super::window_rows::WINDOW;
 use crate::sql::functions::{
     DURATION_FIELD, END_FIELD, START_FIELD, session_duration_function, session_function, settled_function,
     window_end_function, window_start_function, windows_function,
@@ -106,6 +107,11 @@ pub(super) fn window_columns(plan: &LogicalPlan) -> Vec<WindowColumn> {
         Some(WindowColumn { column: field.name().clone(), part, spec })
     });
     columns.collect()
+}
+
+/// Returns the windows of which rows have one each, if they do.
+pub(super) fn windows_of_rows(plan: &LogicalPlan) -> Option<WindowSpec> {
+    trace_list(&Column::from_name(WINDOW), plan)
 }
 
 /// Returns the windows that `list`, a column of a row's windows, was made of.

@@ -117,7 +117,10 @@ fn windows_stand_in_the_tree_as_calls() {
 fn a_window_without_aggregates_keeps_its_rows() {
     let found = query("SELECT a, RANK() OVER (ORDER BY a) FROM s WINDOW TUMBLING(1m) HAVING COUNT(*) > 3");
     assert_eq!(found.rows_window.unwrap().to_text(), "tumbling;size=60000;offset=0");
-    assert_eq!(found.query.to_string(), "SELECT a, RANK() OVER (ORDER BY a) FROM s HAVING COUNT(*) > 3");
+    assert_eq!(
+        found.query.to_string(),
+        "SELECT a, RANK() OVER (PARTITION BY __window_start('tumbling;size=60000;offset=0') ORDER BY a) FROM s QUALIFY COUNT(*) OVER (PARTITION BY __window_start('tumbling;size=60000;offset=0')) > 3"
+    );
     let (message, place) = error("SELECT * FROM (SELECT a FROM s WINDOW TUMBLING(1m)) WHERE a > 1");
     assert!(message.contains("not available yet"), "{message}");
     assert_eq!(place, "TUMBLING");

@@ -1,0 +1,16 @@
+//! `OVER` in a stream: functions over the rows around each row of its key, in the order of event time.
+//!
+//! [`OrderedOver`] holds rows until the watermark has passed them, puts them in order, and evaluates the functions of
+//! each key where they left off. DataFusion's evaluators and accumulators do the computing; what is kept for a key is
+//! their state and those rows that a later frame can still reach. [`WindowedOver`] evaluates whole windows, in any order.
+
+mod complete;
+mod keyed_rows;
+mod ordered;
+mod pending;
+mod segment;
+mod spec;
+
+pub use complete::{WindowedOver, WindowedOverSpec};
+pub use ordered::OrderedOver;
+pub use spec::{Ahead, Evaluation, OverFunction, OverSpec};

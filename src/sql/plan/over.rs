@@ -1,0 +1,356 @@
+//! Planning `OVER` in a stream: what orders its rows, what its functions need, and what is refused.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::error::Result as DataFusionResult;
+use datafusion::logical_expr::expr::{NullTreatment, WindowFunction};
+use datafusion::logical_expr::{
+    Expr, ExprSchemable, LogicalPlan, SortExpr, Window, WindowFrame, WindowFrameBound, WindowFrameUnits,
+};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::window::{
+    PlainAggregateWindowExpr, SlidingAggregateWindowExpr, StandardWindowExpr,
+};
+
+use super::attach::carried;
+use super::compile::Compiler;
+use super::row_order::{WindowBound, bound_of, has_places, require_time_order};
+use super::stream_plan::{OperatorKind, StepPlan};
+use crate::error::{Error, Result};
+use crate::over::{Ahead, Evaluation, OverFunction, OverSpec, WindowedOverSpec};
+use crate::sql::relation::SystemColumn;
+
+/// An `OVER` as an operator, and the steps before it.
+pub(super) struct PlannedOver {
+    pub(super) kind: OperatorKind,
+    pub(super) input: SchemaRef,
+    pub(super) keys: Vec<usize>,
+    pub(super) steps: Vec<StepPlan>,
+}
+
+/// Puts `functions` over `input`, whose hidden columns go along as last keys of the order; [`plan_over`] takes them off.
+pub(super) fn attach_over(functions: Vec<Expr>, input: LogicalPlan) -> DataFusionResult<LogicalPlan> {
+    let hidden: Vec<SortExpr> = SystemColumn::HIDDEN
+        .into_iter()
+        .filter_map(|column| Some(carried(&input, column)?.sort(true, false)))
+        .collect();
+    let functions = functions.into_iter().map(|expression| {
+        let name = expression.schema_name().to_string();
+        match expression.unalias() {
+            Expr::WindowFunction(mut call) => {
+                call.params.order_by.extend(hidden.iter().cloned());
+                Expr::WindowFunction(call).alias(name)
+            }
+            other => other,
+        }
+    });
+    Ok(LogicalPlan::Window(Window::try_new(functions.collect(), Arc::new(input))?))
+}
+
+/// Returns whether `plan` has an `OVER`.
+pub(super) fn has_over(plan: &LogicalPlan) -> DataFusionResult<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        found |= matches!(node, LogicalPlan::Window(_));
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
+/// The functions of one `OVER`, with the user's order and the columns that travel unseen.
+struct Calls {
+    calls: Vec<WindowFunction>,
+    /// `__time`, `__watermark`, `__partition`, `__offset`.
+    hidden: Vec<Expr>,
+}
+
+fn calls_of(window: &Window) -> Result<Calls> {
+    let is_hidden = |key: &SortExpr| match &key.expr {
+        Expr::Column(column) => SystemColumn::HIDDEN.iter().any(|hidden| hidden.name() == column.name),
+        _ => false,
+    };
+    let (mut calls, mut hidden) = (vec![], vec![]);
+    for expression in &window.window_expr {
+        let Expr::WindowFunction(call) = expression.clone().unalias_nested().data else {
+            return Err(Error::internal(format!("`{expression}` is no function with OVER")));
+        };
+        let mut call = *call;
+        let (unseen, order) = call.params.order_by.into_iter().partition(is_hidden);
+        call.params.order_by = order;
+        let unseen: Vec<SortExpr> = unseen;
+        hidden = unseen.into_iter().map(|key| key.expr).collect();
+        calls.push(call);
+    }
+    if hidden.len() != SystemColumn::HIDDEN.len() {
+        return Err(Error::invalid(
+            "`OVER` in a stream needs rows with an event time, and these have none (an aggregate without a window, a join or DISTINCT lost it)",
+        )
+        .with_hint("give the inner aggregate a WINDOW; over bounded inputs, `--mode batch` runs it"));
+    }
+    Ok(Calls { calls, hidden })
+}
+
+/// Plans an `OVER`.
+pub(super) fn plan_over(window: &Window, compiler: &Compiler<'_>) -> Result<PlannedOver> {
+    let calls = calls_of(window)?;
+    let partition_by = &calls.calls[0].params.partition_by;
+    match partition_by.iter().find_map(|key| bound_of(key, &window.input)) {
+        Some(bound) => plan_windowed(window, &calls, &bound, compiler),
+        None => plan_ordered(window, &calls, compiler),
+    }
+}
+
+/// Plans an `OVER` whose rows come out when their window closes.
+fn plan_windowed(
+    window: &Window,
+    Calls { calls, hidden }: &Calls,
+    bound: &WindowBound,
+    compiler: &Compiler<'_>,
+) -> Result<PlannedOver> {
+    let schema = window.input.schema();
+    let first = &calls[0].params;
+    let open_until = bound.open_until(&hidden[0])?;
+    let Prepared { keys, open_until, steps, input } =
+        prepare(&first.partition_by, &open_until, schema, &hidden[1])?;
+    let functions = calls.iter().map(|call| compiler.window_function(&Expr::from(call.clone()), schema));
+    let spec = WindowedOverSpec {
+        input: Arc::clone(&input),
+        output: Arc::clone(window.schema.inner()),
+        keys: keys.clone(),
+        open_until,
+        time: ordinal(&hidden[0], schema)?,
+        order: compiler.order(&first.order_by, schema)?,
+        ties: ties(&window.input, hidden)?,
+        functions: functions.collect::<Result<_>>()?,
+        description: description(calls),
+    };
+    Ok(PlannedOver { kind: OperatorKind::WindowedOver(Arc::new(spec)), input, keys, steps })
+}
+
+/// Plans an `OVER` whose rows come out in the order of event time.
+fn plan_ordered(
+    window: &Window,
+    Calls { calls, hidden }: &Calls,
+    compiler: &Compiler<'_>,
+) -> Result<PlannedOver> {
+    let first = &calls[0].params;
+    require_time_order(&first.order_by, &window.input)?;
+    let schema = window.input.schema();
+    let Prepared { keys, open_until: time, steps, input } =
+        prepare(&first.partition_by, &hidden[0], schema, &hidden[1])?;
+
+    let mut values = Values { expressions: vec![] };
+    let order = compiler.order(&first.order_by, schema)?;
+    let order_values = order.iter().map(|key| values.place_of(&key.expr)).collect();
+    let mut functions = vec![];
+    for call in calls {
+        functions.push(function(call, schema, compiler, &mut values)?);
+    }
+    let ahead = functions.iter().fold(Ahead::default(), |ahead, function| ahead.and(function.ahead));
+    let time_value = match ahead.millis {
+        0 => None,
+        _ => Some(values.place_of(&compiler.expression(&hidden[0], schema)?)),
+    };
+    let spec = OverSpec {
+        input: Arc::clone(&input),
+        output: Arc::clone(window.schema.inner()),
+        keys: keys.clone(),
+        time,
+        order,
+        ties: ties(&window.input, hidden)?,
+        values: values.expressions,
+        order_values,
+        time_value,
+        functions,
+        ahead,
+        description: description(calls),
+    };
+    Ok(PlannedOver { kind: OperatorKind::Over(Arc::new(spec)), input, keys, steps })
+}
+
+fn description(calls: &[WindowFunction]) -> String {
+    calls.iter().map(|call| Expr::from(call.clone()).to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn ordinal(column: &Expr, schema: &DFSchema) -> Result<usize> {
+    match column {
+        Expr::Column(column) => Ok(schema.index_of_column(column)?),
+        _ => Err(Error::internal("a hidden column that is none")),
+    }
+}
+
+/// Returns what settles the order of rows that a query leaves equal: their place, and where it does not tell them
+/// apart, as with rows of several sources or of an aggregate, all that they hold.
+fn ties(input: &LogicalPlan, hidden: &[Expr]) -> Result<Vec<usize>> {
+    let schema = input.schema();
+    let mut ties = vec![];
+    for column in &hidden[2..] {
+        ties.push(ordinal(column, schema)?);
+    }
+    if !has_places(input) {
+        ties.extend(
+            (0..schema.fields().len()).filter(|&column| is_sortable(schema.field(column).data_type())),
+        );
+    }
+    Ok(ties)
+}
+
+/// The expressions that the functions are computed from, each once.
+struct Values {
+    expressions: Vec<Arc<dyn PhysicalExpr>>,
+}
+
+impl Values {
+    fn place_of(&mut self, expression: &Arc<dyn PhysicalExpr>) -> usize {
+        self.expressions.iter().position(|known| known == expression).unwrap_or_else(|| {
+            self.expressions.push(Arc::clone(expression));
+            self.expressions.len() - 1
+        })
+    }
+}
+
+/// What the rows go through before the operator.
+struct Prepared {
+    /// The key's columns.
+    keys: Vec<usize>,
+    /// The column that the watermark must pass before a row is told.
+    open_until: usize,
+    steps: Vec<StepPlan>,
+    /// The rows then.
+    input: SchemaRef,
+}
+
+/// Drops late rows, and computes the columns that the operator needs and the rows do not have.
+fn prepare(
+    partition_by: &[Expr],
+    open_until: &Expr,
+    schema: &Arc<DFSchema>,
+    watermark: &Expr,
+) -> Result<Prepared> {
+    let in_time = open_until.clone().gt_eq(watermark.clone());
+    let mut steps = vec![StepPlan::DropLate { condition: in_time, input: Arc::clone(schema) }];
+    let mut expressions: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
+    let mut fields: Vec<FieldRef> = schema.fields().iter().cloned().collect();
+    let mut place_of = |expression: &Expr| -> Result<usize> {
+        if let Expr::Column(column) = expression {
+            return Ok(schema.index_of_column(column)?);
+        }
+        let name = format!("__over_{}", fields.len());
+        fields.push(Arc::new(Field::new(name, expression.get_type(schema.as_ref())?, true)));
+        expressions.push(expression.clone());
+        Ok(fields.len() - 1)
+    };
+    let mut keys = vec![];
+    for key in partition_by.iter().filter(|key| !matches!(key, Expr::Literal(..))) {
+        let place = place_of(key)?;
+        if !keys.contains(&place) {
+            keys.push(place);
+        }
+    }
+    let open_until = place_of(open_until)?;
+    let input = Arc::new(Schema::new(fields));
+    if expressions.len() > schema.fields().len() {
+        let (output, input) = (Arc::clone(&input), Arc::clone(schema));
+        steps.push(StepPlan::Project { expressions, input, output });
+    }
+    Ok(Prepared { keys, open_until, steps, input })
+}
+
+fn function(
+    call: &WindowFunction,
+    schema: &Arc<DFSchema>,
+    compiler: &Compiler<'_>,
+    values: &mut Values,
+) -> Result<OverFunction> {
+    let name = call.fun.name().to_uppercase();
+    let compiled = compiler.window_function(&Expr::from(call.clone()), schema)?;
+    let frame = Arc::clone(compiled.get_window_frame());
+    let any = compiled.as_any();
+    let ignores_nulls = call.params.null_treatment == Some(NullTreatment::IgnoreNulls);
+    let mut ahead = Ahead::default();
+    let evaluation = if let Some(plain) = any.downcast_ref::<PlainAggregateWindowExpr>() {
+        Evaluation::Growing(Arc::new(plain.get_aggregate_expr().clone()))
+    } else if let Some(sliding) = any.downcast_ref::<SlidingAggregateWindowExpr>() {
+        let aggregate = Arc::new(sliding.get_aggregate_expr().clone());
+        match aggregate.create_sliding_accumulator() {
+            Ok(_) => Evaluation::Sliding(aggregate),
+            Err(_) => Evaluation::Recomputed(aggregate),
+        }
+    } else if let Some(standard) = any.downcast_ref::<StandardWindowExpr>() {
+        let standard = Arc::clone(standard.get_standard_func_expr());
+        let evaluator = standard.create_evaluator()?;
+        if !evaluator.supports_bounded_execution() {
+            return Err(whole_partition(&name));
+        }
+        if !evaluator.uses_window_frame() && !evaluator.is_causal() {
+            if ignores_nulls {
+                return Err(Error::not_yet(format!("`{name} … IGNORE NULLS` in a stream"))
+                    .with_hint("leave out the nulls with WHERE, or use `--mode batch` over bounded inputs"));
+            }
+            ahead.rows = evaluator.get_range(0, usize::MAX)?.end;
+        }
+        if evaluator.uses_window_frame()
+            && ignores_nulls
+            && frame.start_bound.is_unbounded()
+            && name != "FIRST_VALUE"
+        {
+            return Err(Error::not_yet(format!("`{name} … IGNORE NULLS` over all rows before, in a stream"))
+                .with_hint("bound the frame: ROWS BETWEEN 100 PRECEDING AND CURRENT ROW"));
+        }
+        Evaluation::Standard(standard)
+    } else {
+        return Err(Error::not_yet(format!("`{name}` with OVER in a stream")));
+    };
+    let framed = match &evaluation {
+        Evaluation::Standard(standard) => standard.create_evaluator()?.uses_window_frame(),
+        _ => true,
+    };
+    if framed {
+        ahead = ahead.and(frame_ahead(&frame, &name)?);
+    }
+    let mut arguments = vec![];
+    for argument in compiled.expressions() {
+        arguments.push(values.place_of(&argument));
+    }
+    let filter = match &call.params.filter {
+        Some(filter) => Some(values.place_of(&compiler.expression(filter, schema)?)),
+        None => None,
+    };
+    Ok(OverFunction { evaluation, arguments, filter, frame, ahead })
+}
+
+/// Returns how far a frame reaches beyond its row.
+fn frame_ahead(frame: &WindowFrame, name: &str) -> Result<Ahead> {
+    if frame.units == WindowFrameUnits::Groups {
+        return Err(Error::not_yet("a `GROUPS` frame in a stream").with_hint("use ROWS or RANGE"));
+    }
+    let WindowFrameBound::Following(distance) = &frame.end_bound else { return Ok(Ahead::default()) };
+    if distance.is_null() {
+        return Err(whole_partition(name));
+    }
+    match (frame.units, distance) {
+        (WindowFrameUnits::Rows, ScalarValue::UInt64(Some(rows))) => {
+            Ok(Ahead { rows: usize::try_from(*rows).unwrap_or(usize::MAX), millis: 0 })
+        }
+        (_, ScalarValue::IntervalMonthDayNano(Some(span))) => {
+            let days = i64::from(span.months) * 31 + i64::from(span.days);
+            let millis =
+                span.nanoseconds.div_euclid(1_000_000) + i64::from(span.nanoseconds % 1_000_000 != 0);
+            Ok(Ahead { rows: 0, millis: days.saturating_mul(86_400_000).saturating_add(millis) })
+        }
+        _ => Err(Error::not_yet("`RANGE … FOLLOWING` by a number, in a stream")
+            .with_hint("order by a TIMESTAMP column and use INTERVAL, or use ROWS")),
+    }
+}
+
+fn whole_partition(name: &str) -> Error {
+    Error::invalid(format!("`{name}` with this OVER needs all rows of its partition, which a stream never has"))
+        .with_hint("partition by `window_start` or `window_end` of a windowed input, end the frame at CURRENT ROW, or use `--mode batch` over bounded inputs")
+}
+
+fn is_sortable(data_type: &DataType) -> bool {
+    arrow::row::RowConverter::supports_fields(&[arrow::row::SortField::new(data_type.clone())])
+}

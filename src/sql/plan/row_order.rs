@@ -1,0 +1,140 @@
+//! What orders the rows of a plan: event time, the bounds of windows, and their place in their source.
+
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::catalog::default_table_source::source_as_provider;
+use datafusion::common::{Column, ScalarValue};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, SortExpr, cast, lit};
+
+use super::window_rows::call;
+use super::window_trace::{TracedWindow, trace_window};
+use crate::error::{Error, Result};
+use crate::sql::functions::window_end_function;
+use crate::sql::relation::{RelationTable, SystemColumn, WindowPart};
+use crate::sql::window_spec::WindowKind;
+
+/// Fails unless the rows are ordered by event time first.
+pub(super) fn require_time_order(order: &[SortExpr], input: &LogicalPlan) -> Result<()> {
+    let hint = "begin with the event time, ascending: ORDER BY ts; or partition by `window_start` or `window_end` of a windowed input; over bounded inputs, `--mode batch` takes any order";
+    let Some(first) = order.first().filter(|first| !matches!(first.expr, Expr::Literal(..))) else {
+        return Err(Error::invalid("`OVER` in a stream needs ORDER BY event time").with_hint(hint));
+    };
+    if first.asc && is_time(&first.expr, input) {
+        let text = matches!(
+            first.expr.get_type(input.schema())?,
+            DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8
+        );
+        return match text {
+            false => Ok(()),
+            true => Err(Error::invalid(format!(
+                "`OVER` in a stream is ordered by `{}`, which is text",
+                first.expr
+            ))
+            .with_hint("order by `_event_time`, which is the same instant as a TIMESTAMP")),
+        };
+    }
+    let what = if first.asc { "which is not its event time" } else { "the latest row first" };
+    Err(Error::invalid(format!("`OVER` in a stream is ordered by `{}`, {what}", readable(&first.expr)))
+        .with_hint(hint))
+}
+
+fn readable(expression: &Expr) -> String {
+    match expression {
+        Expr::Column(column) => column.name.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Returns whether `expression` over `plan` rises with the event time of its rows.
+fn is_time(expression: &Expr, plan: &LogicalPlan) -> bool {
+    if bound_of(expression, plan).is_some_and(|bound| bound.window.aggregated) {
+        return true;
+    }
+    let column = match expression {
+        Expr::Alias(alias) => return is_time(&alias.expr, plan),
+        Expr::Column(column) => column,
+        _ => return false,
+    };
+    if column.name == SystemColumn::EventTime.name() || column.name == SystemColumn::Time.name() {
+        return true;
+    }
+    let Some(ordinal) = plan.schema().maybe_index_of_column(column) else { return false };
+    let inner = |input: &LogicalPlan, ordinal: usize| {
+        let (qualifier, field) = input.schema().qualified_field(ordinal);
+        is_time(&Expr::Column(Column::new(qualifier.cloned(), field.name())), input)
+    };
+    match plan {
+        LogicalPlan::Projection(projection) => {
+            // A query that declares another event time has left the old one behind.
+            let declared = projection.expr.iter().any(|expression| {
+                expression.schema_name().to_string() == SystemColumn::Time.name()
+                    && !matches!(expression.clone().unalias(), Expr::Column(_))
+            });
+            !declared && is_time(&projection.expr[ordinal], &projection.input)
+        }
+        LogicalPlan::SubqueryAlias(alias) => inner(&alias.input, ordinal),
+        LogicalPlan::Filter(filter) => is_time(expression, &filter.input),
+        LogicalPlan::Window(window) => {
+            ordinal < window.input.schema().fields().len() && inner(&window.input, ordinal)
+        }
+        LogicalPlan::Union(union) => union.inputs.iter().all(|input| inner(input, ordinal)),
+        LogicalPlan::TableScan(scan) => {
+            let Ok(provider) = source_as_provider(&scan.source) else { return false };
+            let table = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<RelationTable>();
+            table
+                .and_then(|table| table.relation.event_time.as_ref())
+                .is_some_and(|time| time.column == column.name)
+        }
+        _ => false,
+    }
+}
+
+/// The bound of a window that an expression holds.
+pub(super) struct WindowBound {
+    expression: Expr,
+    window: TracedWindow,
+}
+
+impl WindowBound {
+    /// Returns the last instant at which a row's window is open, for a row whose time is `time`.
+    pub(super) fn open_until(&self, time: &Expr) -> Result<Expr> {
+        let TracedWindow { part, spec, aggregated, .. } = &self.window;
+        if *aggregated {
+            return Ok(time.clone());
+        }
+        let within = match (part, spec.kind) {
+            (_, WindowKind::Session { .. }) => {
+                return Err(Error::not_yet("`OVER` inside a SESSION window")
+                    .with_hint("aggregate the sessions first, or use a TUMBLING window"));
+            }
+            (_, WindowKind::Tumbling { .. }) => time,
+            _ => &self.expression,
+        };
+        let end = match (part, spec.kind) {
+            (WindowPart::End, WindowKind::Hopping { .. } | WindowKind::Cumulate { .. }) => within.clone(),
+            _ => {
+                let no_watermark = lit(ScalarValue::TimestampMillisecond(None, None));
+                call(window_end_function(), within.clone(), no_watermark, spec)
+            }
+        };
+        let instant = DataType::Timestamp(TimeUnit::Millisecond, None);
+        Ok(cast(cast(end, DataType::Int64) + lit(spec.grace_ms.unwrap_or(0) - 1), instant))
+    }
+}
+
+/// Finds out whether `expression` over `plan` is the bound of a window, of rows or of an aggregate.
+pub(super) fn bound_of(expression: &Expr, plan: &LogicalPlan) -> Option<WindowBound> {
+    let window = trace_window(expression, plan).filter(|window| window.part != WindowPart::Duration)?;
+    Some(WindowBound { expression: expression.clone().unalias(), window })
+}
+
+/// Returns whether partition and offset tell the rows of `plan` apart.
+pub(super) fn has_places(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::TableScan(_) => true,
+        LogicalPlan::Projection(_)
+        | LogicalPlan::Filter(_)
+        | LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Window(_) => plan.inputs().into_iter().all(has_places),
+        _ => false,
+    }
+}
