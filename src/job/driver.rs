@@ -318,9 +318,8 @@ impl Driver {
         partition.carried.floor.advance_to(processed.floor.unwrap_or(Watermark::NONE));
         partition.carried.lines += processed.lines;
         partition.carried.records += processed.records;
-        if let Some(promised) = done.watermark {
-            partition.promised = partition.promised.max(Some(promised));
-        }
+        let nothing_yet = processed.carries_time.then_some(Watermark::NONE);
+        partition.promised = partition.promised.max(done.watermark).max(nothing_yet);
         let passes = match scan.target {
             Target::Sink => true,
             Target::Operator(operator) => {

@@ -50,6 +50,8 @@ pub(crate) struct Processed {
     pub(crate) seen: i64,
     /// The watermark from which the partition started when it appeared or came back from idleness.
     pub(crate) floor: Option<Watermark>,
+    /// Whether an upstream job gave the rows their time; then only it knows how far time is.
+    pub(crate) carries_time: bool,
     /// The records that did not fit.
     pub(crate) rejected: Vec<BadRecord>,
 }
@@ -148,6 +150,7 @@ impl Scan {
             return Ok(processed);
         }
         let rows = rows.without(&bad_times)?;
+        processed.carries_time = rows.marks.is_some();
         let marks = match &rows.marks {
             Some(marks) => marks.clone(),
             None => {
