@@ -1,87 +1,21 @@
 //! The real binary: what goes in by pipes, files and signals, and what comes out.
 
 #[cfg(test)]
+#[path = "support/cli.rs"]
+mod support;
+
+#[cfg(test)]
+#[path = "cli/damaged.rs"]
+mod damaged;
+
+#[cfg(test)]
 mod cli {
     use std::io::{BufRead, BufReader, Read, Write};
-    use std::path::{Path, PathBuf};
-    use std::process::{Child, Command, Output, Stdio};
+    use std::process::{Child, Command, Stdio};
 
     use serde_json::Value;
-    use tempfile::TempDir;
 
-    /// A folder with files, in which `velo` runs.
-    struct Place(TempDir);
-
-    impl Place {
-        fn new(files: &[(&str, &str)]) -> Self {
-            let place = Self(TempDir::new().unwrap());
-            for (name, text) in files {
-                std::fs::write(place.path(name), text).unwrap();
-            }
-            place
-        }
-
-        fn path(&self, name: &str) -> PathBuf {
-            self.0.path().join(name)
-        }
-
-        fn read(&self, name: &str) -> String {
-            std::fs::read_to_string(self.path(name)).unwrap()
-        }
-
-        fn command(&self, arguments: &[&str]) -> Command {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_velo"));
-            command.args(arguments).current_dir(self.0.path());
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-            command
-        }
-
-        fn velo(&self, arguments: &[&str]) -> Ran {
-            Ran::of(self.command(arguments).output().unwrap())
-        }
-
-        /// Runs a query and gives what it writes on standard output.
-        fn query(&self, sql: &str) -> String {
-            let ran = self.velo(&["run", "-e", sql]);
-            assert_eq!(ran.code, 0, "{sql}\n{}", ran.stderr);
-            ran.stdout
-        }
-
-        fn velo_with_input(&self, arguments: &[&str], input: &str) -> Ran {
-            let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
-            child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-            Ran::of(child.wait_with_output().unwrap())
-        }
-    }
-
-    #[derive(Debug)]
-    struct Ran {
-        code: i32,
-        stdout: String,
-        stderr: String,
-    }
-
-    impl Ran {
-        fn of(output: Output) -> Self {
-            Self {
-                code: output.status.code().unwrap_or(-1),
-                stdout: String::from_utf8(output.stdout).unwrap(),
-                stderr: String::from_utf8(output.stderr).unwrap(),
-            }
-        }
-
-        fn says(&self, texts: &[&str]) {
-            for text in texts {
-                assert!(self.stderr.contains(text), "no `{text}` in:\n{}", self.stderr);
-            }
-        }
-    }
-
-    fn sorted(text: &str) -> Vec<&str> {
-        let mut lines: Vec<&str> = text.lines().collect();
-        lines.sort_unstable();
-        lines
-    }
+    use crate::support::{Place, Ran, sorted};
 
     const TRADES: &str = "symbol,price,ts\nA,1.5,1000\nB,2.5,2000\nA,3.0,61000\n";
     const TRADES_STREAM: &str = "CREATE STREAM trades (symbol VARCHAR, price DECIMAL(10,2), ts BIGINT, \
@@ -228,35 +162,6 @@ mod cli {
             "{}",
             ran.stdout
         );
-    }
-
-    #[test]
-    fn files_that_cannot_be_read_are_named() {
-        let place = Place::new(&[]);
-        let ran = place.velo(&["run", "missing.sql"]);
-        assert_eq!(ran.code, 2);
-        ran.says(&["cannot read `missing.sql`", "No such file"]);
-        let ran = place.velo(&["run", "-e", "SELECT * FROM 'missing.csv'"]);
-        assert!([2, 4].contains(&ran.code), "{ran:?}");
-        ran.says(&["missing.csv"]);
-        std::fs::create_dir(place.path("folder.csv")).unwrap();
-        let ran = place.velo(&["run", "-e", "CREATE STREAM s (id BIGINT) WITH ('connector' = 'file', 'path' = 'folder.csv/x.csv', 'format' = 'csv'); SELECT * FROM s"]);
-        assert!([2, 4].contains(&ran.code), "{ran:?}");
-        ran.says(&["x.csv"]);
-    }
-
-    #[test]
-    fn a_full_disk_fails_the_job_and_says_so() {
-        if !Path::new("/dev/full").exists() {
-            return;
-        }
-        let place = Place::new(&[("trades.csv", TRADES)]);
-        let sql = format!(
-            "{TRADES_STREAM} CREATE STREAM out WITH ('connector' = 'file', 'path' = '/dev/full', 'format' = 'csv') AS SELECT symbol FROM trades;"
-        );
-        let ran = place.velo(&["run", "-e", &sql]);
-        assert_eq!(ran.code, 5, "{}", ran.stderr);
-        ran.says(&["job `out` failed", "/dev/full", "No space left"]);
     }
 
     #[test]

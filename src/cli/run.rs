@@ -194,7 +194,13 @@ impl<'a> Summary<'a> {
 
 fn write_report(summary: &Summary<'_>, path: &PathBuf) -> Result<()> {
     let failed = |error: std::io::Error| {
-        Error::invalid(format!("cannot write the report `{}`", path.display())).with_cause(error)
+        let message = format!("cannot write the report `{}`", path.display());
+        let kind = if error.kind() == std::io::ErrorKind::StorageFull {
+            Error::exhausted(message)
+        } else {
+            Error::invalid(message)
+        };
+        kind.with_cause(error)
     };
     let text = serde_json::to_vec_pretty(summary)
         .map_err(|error| Error::internal("cannot write the report").with_cause(error))?;

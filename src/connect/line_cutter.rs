@@ -5,10 +5,14 @@ use std::io::Read;
 use bytes::Bytes;
 
 use crate::connect::{ChunkLimits, TextFormat};
+use crate::error::Error;
 
 /// About how many bytes a chunk has: large enough that per-chunk work does not count, small enough that a decoder's
 /// input and output stay in the cache.
 const CHUNK_BYTES: usize = 1 << 20;
+
+/// The most bytes of one record: what has no end by then is taken for text without records.
+const RECORD_BYTES: usize = 256 << 20;
 
 /// Cuts what a reader gives into chunks that end with a record.
 pub(super) struct LineCutter {
@@ -16,6 +20,8 @@ pub(super) struct LineCutter {
     limits: ChunkLimits,
     /// What was read beyond the last record that was handed out.
     rest: Vec<u8>,
+    /// How much of the rest is known to hold no end of a record.
+    searched: usize,
     ended: bool,
 }
 
@@ -25,16 +31,36 @@ pub(super) enum Cut {
     Records(Bytes),
     /// The end, and nothing is left.
     End,
+    /// A record that does not end within what one may have.
+    Endless,
+}
+
+/// Returns the error for a record that does not end.
+pub(super) fn endless(place: impl std::fmt::Display) -> Error {
+    let limit = RECORD_BYTES >> 20;
+    Error::data(format!("{place}: a record begins here that has no end within {limit} MiB"))
+        .with_hint("each record is a line of its own; in CSV a quote may lack its partner")
 }
 
 impl LineCutter {
     pub(super) fn new(format: TextFormat, limits: ChunkLimits) -> Self {
-        Self { format, limits, rest: vec![], ended: false }
+        Self { format, limits, rest: vec![], searched: 0, ended: false }
     }
 
     /// Puts bytes back before what comes next: a sample that was read ahead.
     pub(super) fn push_front(&mut self, bytes: &[u8]) {
         self.rest.splice(0..0, bytes.iter().copied());
+        self.searched = 0;
+    }
+
+    /// Returns whether the reader has come to its end.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Returns how many bytes were read that are not handed out.
+    pub(super) fn waiting(&self) -> usize {
+        self.rest.len()
     }
 
     /// Reads the first line, without its end, for its column names; none at the end of the input.
@@ -58,7 +84,7 @@ impl LineCutter {
         let wanted = CHUNK_BYTES.min(self.limits.bytes).max(1);
         loop {
             if self.rest.len() >= wanted || self.ended || !greedy {
-                if let Some(end) = self.cut_at(wanted) {
+                if let Some(end) = self.find_end(wanted) {
                     return Ok(Cut::Records(self.take(end)));
                 }
                 if self.ended {
@@ -66,11 +92,23 @@ impl LineCutter {
                     return Ok(if all == 0 { Cut::End } else { Cut::Records(self.take(all)) });
                 }
             }
-            let missing = wanted.saturating_sub(self.rest.len()).max(64 << 10);
+            if self.searched > RECORD_BYTES {
+                return Ok(Cut::Endless);
+            }
+            // The longer a record is, the more is read before it is searched again.
+            let missing = wanted.saturating_sub(self.rest.len()).max(self.searched).max(64 << 10);
             if self.fill(reader, missing)? == 0 {
                 self.ended = true;
             }
         }
+    }
+
+    /// Returns where to cut, if there can be an end of a record that was not looked for before.
+    fn find_end(&mut self, wanted: usize) -> Option<usize> {
+        let new = self.rest.get(self.searched..).unwrap_or_default();
+        let end = memchr::memchr(b'\n', new).and_then(|_| self.cut_at(wanted));
+        self.searched = self.rest.len();
+        end
     }
 
     /// Where to cut what is there: after a record, within the limits unless one record alone is larger.
@@ -93,6 +131,7 @@ impl LineCutter {
     }
 
     fn take(&mut self, end: usize) -> Bytes {
+        self.searched = 0;
         let rest = self.rest.split_off(end);
         Bytes::from(std::mem::replace(&mut self.rest, rest))
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use parking_lot::Mutex;
 
-use crate::connect::line_cutter::{Cut, LineCutter};
+use crate::connect::line_cutter::{Cut, LineCutter, endless};
 use crate::connect::text_format::{DecodeSettings, take_decode_settings, take_format};
 use crate::connect::{
     Chunk, OptionDoc, Options, PartitionId, Payload, Polled, Position, ReadRequest, Source, SourceConnector,
@@ -100,11 +100,13 @@ impl SourceConnector for StdinConnector {
         };
         let mut cutter = LineCutter::new(self.format.clone(), request.limits);
         cutter.push_front(&ahead);
+        let mut header_bytes = 0;
         if self.format.has_header() {
             let line = cutter.header(&mut std::io::empty()).map_err(failed)?.unwrap_or_default();
+            header_bytes = line.len();
             *self.header.lock() = Some(self.format.read_header(&line)?);
         }
-        Ok(Box::new(StdinSource::start(cutter)?))
+        Ok(Box::new(StdinSource::start(cutter, self.format.has_header(), header_bytes)?))
     }
 
     fn decoder(&self, request: &ReadRequest) -> Result<Option<Box<dyn Decoder>>> {
@@ -116,19 +118,25 @@ impl SourceConnector for StdinConnector {
 struct StdinSource {
     partitions: Vec<PartitionId>,
     pieces: Receiver<Result<Bytes>>,
+    has_header: bool,
     position: Position,
     ended: bool,
 }
 
 impl StdinSource {
-    fn start(mut cutter: LineCutter) -> Result<Self> {
+    fn start(mut cutter: LineCutter, has_header: bool, header_bytes: usize) -> Result<Self> {
         let (sender, pieces) = bounded(4);
         let thread = std::thread::Builder::new().name("velo-stdin".to_owned());
         let read = move || {
             let mut stdin = std::io::stdin();
+            let mut handed_out = header_bytes;
             loop {
                 let piece = match cutter.next(&mut stdin, false) {
-                    Ok(Cut::Records(bytes)) => Ok(bytes),
+                    Ok(Cut::Records(bytes)) => {
+                        handed_out += bytes.len();
+                        Ok(bytes)
+                    }
+                    Ok(Cut::Endless) => Err(endless(format!("stdin byte {handed_out}"))),
                     Ok(Cut::End) => return,
                     Err(error) => Err(failed(error)),
                 };
@@ -140,11 +148,16 @@ impl StdinSource {
         // The thread ends with the input, or with the process: nothing else ends a blocked read.
         thread.spawn(read).map_err(|error| Error::exhausted("cannot start a thread").with_cause(error))?;
         let partitions = vec![PartitionId(Arc::from("stdin"))];
-        Ok(Self { partitions, pieces, position: Position(0), ended: false })
+        let position = Position(i64::try_from(header_bytes).unwrap_or(i64::MAX));
+        Ok(Self { partitions, pieces, has_header, position, ended: false })
     }
 }
 
 impl Source for StdinSource {
+    fn header_lines(&self) -> u64 {
+        u64::from(self.has_header)
+    }
+
     fn partitions(&self) -> &[PartitionId] {
         &self.partitions
     }

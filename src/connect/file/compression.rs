@@ -30,18 +30,23 @@ impl Compression {
         }
     }
 
-    /// Opens a file for reading what is in it.
-    pub(super) fn open(self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    /// Opens a file for reading what is in it, and says how many bytes that will be, where the file's length is that.
+    pub(super) fn open(self, path: &Path) -> io::Result<(Box<dyn Read + Send>, Option<u64>)> {
         let file = File::open(path)?;
-        if file.metadata()?.is_dir() {
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
             return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
         }
         Ok(match self.of(path) {
             Self::Gzip => {
-                Box::new(flate2::read::MultiGzDecoder::new(BufReader::with_capacity(256 << 10, file)))
+                let file = BufReader::with_capacity(256 << 10, file);
+                (Box::new(flate2::read::MultiGzDecoder::new(file)), None)
             }
-            Self::Zstd => Box::new(zstd::stream::read::Decoder::new(file)?),
-            Self::ByName | Self::None => Box::new(file),
+            Self::Zstd => (Box::new(zstd::stream::read::Decoder::new(file)?), None),
+            // A pipe or device has no length of its own.
+            Self::ByName | Self::None => {
+                (Box::new(file), metadata.is_file().then_some(metadata.len()).filter(|length| *length > 0))
+            }
         })
     }
 

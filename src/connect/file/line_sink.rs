@@ -101,7 +101,10 @@ pub(super) fn unwritable(path: &Path, error: std::io::Error) -> Error {
             .with_hint("free space on the disk, or let the sink's `path` point elsewhere"),
         std::io::ErrorKind::NotFound
         | std::io::ErrorKind::PermissionDenied
-        | std::io::ErrorKind::IsADirectory => Error::invalid(message),
+        | std::io::ErrorKind::IsADirectory
+        | std::io::ErrorKind::NotADirectory
+        | std::io::ErrorKind::ReadOnlyFilesystem
+        | std::io::ErrorKind::InvalidFilename => Error::invalid(message),
         _ => Error::unavailable(message),
     }
     .with_cause(error)

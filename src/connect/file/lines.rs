@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::compression::Compression;
 use super::listing::unreadable;
-use crate::connect::line_cutter::{Cut, LineCutter};
+use crate::connect::line_cutter::{Cut, LineCutter, endless};
 use crate::connect::{
     Chunk, ChunkLimits, Origin, PartitionId, Payload, Polled, Position, Source, TextFormat,
 };
@@ -35,6 +35,8 @@ pub(super) struct LineFiles {
     file_start: Position,
     file_lines: u64,
     open: Option<(Box<dyn Read + Send>, LineCutter)>,
+    /// How many bytes the file at hand had when it was opened, where they are its text.
+    length: Option<u64>,
 }
 
 impl LineFiles {
@@ -63,6 +65,7 @@ impl LineFiles {
             file_start: Position(0),
             file_lines: 0,
             open: None,
+            length: None,
         }
     }
 
@@ -72,7 +75,8 @@ impl LineFiles {
         self.file_start = self.position;
         self.file_lines = u64::from(self.format.has_header());
         let unreadable = |error| unreadable(&path, error);
-        let mut reader = self.compression.open(&path).map_err(unreadable)?;
+        let (mut reader, length) = self.compression.open(&path).map_err(unreadable)?;
+        self.length = length;
         let mut cutter = LineCutter::new(self.format.clone(), self.limits);
         if self.format.has_header() {
             let line = cutter.header(reader.as_mut()).map_err(unreadable)?.unwrap_or_default();
@@ -88,6 +92,19 @@ impl LineFiles {
         }
         self.open = Some((reader, cutter));
         Ok(())
+    }
+
+    /// Fails if the file at hand came to its end after `read` bytes, before the length that it had when it was opened:
+    /// what was cut off is lost, and a record cut in two is not the producer's fault.
+    fn check_length(&self, read: i64) -> Result<()> {
+        match self.length {
+            Some(length) if u64::try_from(read).is_ok_and(|read| read < length) => Err(Error::data(format!(
+                "file `{}` became shorter while it was read: it had {length} bytes, and ends after byte {read}",
+                self.files[self.partition][self.file].display()
+            ))
+            .with_hint("files must stay as they are, or grow, until they are read; write a new one instead")),
+            _ => Ok(()),
+        }
     }
 
     /// Says where the next `bytes` of the file at hand are, where several files make the partition.
@@ -152,9 +169,17 @@ impl Source for LineFiles {
             }
             let Some((reader, cutter)) = &mut self.open else { continue };
             let path = &self.files[self.partition][self.file];
-            match cutter.next(reader.as_mut(), true).map_err(|error| unreadable(path, error))? {
+            let read = cutter.next(reader.as_mut(), true);
+            let waiting = i64::try_from(cutter.waiting()).unwrap_or(i64::MAX);
+            let good = self.position.0.saturating_sub(self.file_start.0).saturating_add(waiting);
+            let failed = |error| unreadable(path, error).within(format!("`{}` byte {good}", path.display()));
+            let (cut, ended) = (read.map_err(failed)?, cutter.has_ended());
+            match cut {
                 Cut::Records(bytes) => {
                     let length = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+                    if ended {
+                        self.check_length(good.saturating_add(length))?;
+                    }
                     let origin = self.origin(&bytes);
                     let rest = self.after_seek(bytes);
                     self.position.0 += length;
@@ -169,7 +194,12 @@ impl Source for LineFiles {
                         }));
                     }
                 }
+                Cut::Endless => {
+                    let byte = self.position.0.saturating_sub(self.file_start.0);
+                    return Err(endless(format!("file `{}` byte {byte}", path.display())));
+                }
                 Cut::End => {
+                    self.check_length(good)?;
                     if let Some(ended) = self.next_file() {
                         return Ok(ended);
                     }

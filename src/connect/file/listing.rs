@@ -67,7 +67,8 @@ pub(super) fn unreadable(path: &Path, error: std::io::Error) -> Error {
     let kind = match error.kind() {
         std::io::ErrorKind::NotFound
         | std::io::ErrorKind::PermissionDenied
-        | std::io::ErrorKind::IsADirectory => {
+        | std::io::ErrorKind::IsADirectory
+        | std::io::ErrorKind::NotADirectory => {
             Error::invalid(format!("cannot read file `{}`", path.display()))
         }
         std::io::ErrorKind::InvalidData

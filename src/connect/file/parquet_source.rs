@@ -181,8 +181,15 @@ impl ReadRows for Piece {
             .with_batch_size(self.rows)
             .build()
             .map_err(|error| broken(&self.path, error))?;
-        let batches: Vec<RecordBatch> = reader.collect::<Result<_, _>>()?;
-        let Some(first) = batches.first() else {
+        let damaged = |error| {
+            let place =
+                format!("rows {} to {} of row group {}", self.skip + 1, self.skip + self.rows, self.group);
+            Error::data(format!("file `{}` is damaged: cannot read {place}", self.path.display()))
+                .with_cause(error)
+        };
+        let batches: Vec<RecordBatch> = reader.collect::<Result<_, _>>().map_err(damaged)?;
+        let there: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        let Some(first) = batches.first().filter(|_| there == self.rows) else {
             return Err(Error::data(format!("file `{}` has fewer rows than it says", self.path.display())));
         };
         let read = concat_batches(&first.schema(), &batches)?;

@@ -130,7 +130,7 @@ impl FileSourceConnector {
             return Ok(None);
         }
         let path = self.first_file()?;
-        let mut reader = self.compression.open(&path).map_err(|error| unreadable(&path, error))?;
+        let (mut reader, _) = self.compression.open(&path).map_err(|error| unreadable(&path, error))?;
         let limits = crate::connect::ChunkLimits { rows: 1, bytes: 1, linger: std::time::Duration::ZERO };
         let line = LineCutter::new(format.clone(), limits).header(reader.as_mut());
         let line = line.map_err(|error| unreadable(&path, error))?;
@@ -139,7 +139,7 @@ impl FileSourceConnector {
 
     fn sample(&self, path: &Path) -> Result<Vec<u8>> {
         use std::io::Read;
-        let reader = self.compression.open(path).map_err(|error| unreadable(path, error))?;
+        let (reader, _) = self.compression.open(path).map_err(|error| unreadable(path, error))?;
         let mut sample = vec![];
         reader.take(SAMPLE_BYTES as u64).read_to_end(&mut sample).map_err(|error| unreadable(path, error))?;
         if sample.len() == SAMPLE_BYTES
