@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use sqlparser::ast;
+
 use super::planning::Planning;
 use super::statements::Query;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::sql::mark;
-use crate::sql::plan::{inline_views, relation_names};
+use crate::sql::plan::{Inputs, inline_views, relation_names};
 
 impl Planning<'_> {
     /// Plans queries as soon as all that they read is known.
@@ -115,11 +117,28 @@ impl Planning<'_> {
             if reads.iter().any(|read| self.failed.contains(read)) {
                 continue;
             }
-            let checked = self.inputs(&inlined, &reads);
-            let checked = checked.and_then(|inputs| self.planner.check(&inlined, self.text, &inputs));
+            let checked = self.inputs(&inlined, &reads).and_then(|inputs| {
+                let checked = self.planner.check(&inlined, self.text, &inputs);
+                checked.map_err(|error| self.all_errors(&inlined, &inputs, error))
+            });
             if let Err(error) = checked {
                 self.errors.push(mark(error, self.text, span));
             }
+        }
+    }
+
+    /// Tells all errors of a query that `error` is the first of: returns one and keeps the others.
+    pub(super) fn all_errors(&mut self, query: &ast::Query, inputs: &Inputs, error: Error) -> Error {
+        if error.kind() != ErrorKind::Invalid {
+            return error;
+        }
+        let mut found = self.planner.diagnose(query, self.text, inputs);
+        match found.pop() {
+            Some(last) => {
+                self.errors.append(&mut found);
+                last
+            }
+            None => error,
         }
     }
 }

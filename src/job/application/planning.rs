@@ -179,7 +179,9 @@ impl<'a> Planning<'a> {
                 self.catalog.views.push((name.value.clone(), query.query.clone()));
                 Ok(())
             }
-            Statement::NotYet { what } => Err(Error::not_yet(what)),
+            Statement::NotYet { what } => Err(Error::not_yet(format!("`{what}`")).with_hint(
+                "an application declares streams, creates streams from queries, inserts and selects",
+            )),
             Statement::Drop { .. } => Err(Error::not_yet("`DROP` in an application")
                 .with_hint("an application's streams end with it; leave the statement out")),
             Statement::Show { .. } | Statement::Describe { .. } => {
@@ -217,7 +219,10 @@ impl<'a> Planning<'a> {
                 i64::try_from(job_options.allowed_lateness.as_millis()).unwrap_or(i64::MAX)
             }),
         };
-        let work = self.work(&query, &inputs, &shape, &job_options)?;
+        let work = match self.work(&query, &inputs, &shape, &job_options) {
+            Ok(work) => work,
+            Err(error) => return Err(self.all_errors(&query.query, &inputs, error)),
+        };
         self.add_job(query, work, destination, job_options)
     }
 

@@ -242,9 +242,9 @@ impl Body {
         }
         let column = column(&mut cursor)?;
         if self.columns.iter().any(|other| other.name == column.name) {
-            return Err(
-                Error::invalid(format!("column `{}` stands twice", column.name)).with_span(column.span)
-            );
+            return Err(Error::invalid(format!("column `{}` stands twice", column.name))
+                .with_hint("give one of them another name")
+                .with_span(column.span));
         }
         self.columns.push(column);
         Ok(())

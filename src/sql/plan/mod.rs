@@ -2,9 +2,13 @@
 
 mod attach;
 mod compile;
+mod diagnose;
 mod errors;
 mod event_time;
+mod joins;
+mod nesting;
 mod planner;
+mod prepared;
 mod rewrite;
 mod split;
 mod stream_plan;
