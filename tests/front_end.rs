@@ -305,4 +305,41 @@ mod front_end {
         plan(&format!("{DECLARED}SELECT {list} FROM src"));
         plan(&format!("{DECLARED}INSERT INTO other (w) VALUES ({})", list.replace(", ", "), (")));
     }
+
+    #[test]
+    fn columns_that_nobody_knows_have_the_types_of_their_use() {
+        for text in [
+            "SELECT a.id, b.w, CASE WHEN a.flag THEN a.x ELSE 0 END AS c, a.ts::timestamp, upper(a.name) || '!' AS n \
+             FROM a JOIN b ON a.key = b.key AND b.w BETWEEN 1 AND 5 \
+             WHERE a.state IN ('x', 'y') AND a.ok AND NOT a.bad AND a.n IN (1, 2) AND abs(a.m) > 2 \
+               AND date_trunc('day', a.at) > a.since + INTERVAL '1' DAY \
+             WITH ('a.type' = 'kafka_source', 'a.topic' = 'a', 'b.type' = 'kafka_source', 'b.topic' = 'b', \
+               'a.scan.end' = 'latest', 'b.scan.end' = 'latest', 'mode' = 'batch')",
+            "SELECT k, sum(coalesce(v, 0)) AS s FROM src WINDOW TUMBLING(at, 1m) WHERE a = b AND b = c AND c = 1 \
+               AND least(y, x) > 1 AND CASE y WHEN 1 THEN 'a' ELSE k END <> q \
+             GROUP BY k HAVING s > 10 AND max(z) > 2.5 \
+             WITH ('src.type' = 'kafka_source', 'src.topic' = 'a')",
+        ] {
+            let planned = PlannedApplication::plan(text, &settings());
+            let planned = planned.unwrap_or_else(|errors| panic!("{text}\n{errors:?}"));
+            assert!(planned.notices.iter().any(|notice| notice.contains("its use suggests")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_result_has_each_name_once() {
+        let batch = "SET 'mode' = 'batch'; ";
+        for (query, names) in [
+            ("SELECT * FROM src s JOIN other o ON s.k = o.k", "k, v, p, f, t, a, k0, w"),
+            ("SELECT s.k, o.k, v AS k0 FROM src s JOIN other o ON s.k = o.k", "k, k1, k0"),
+            ("SELECT s.k, o.k AS key FROM src s JOIN other o ON s.k = o.k", "k, key"),
+        ] {
+            let text = format!("{DECLARED}{batch}{query}");
+            let planned =
+                PlannedApplication::plan(&text, &settings()).unwrap_or_else(|errors| panic!("{errors:?}"));
+            let found: Vec<&str> =
+                planned.jobs[0].output.fields().iter().map(|field| field.name().as_str()).collect();
+            assert_eq!(found.join(", "), names, "{query}");
+        }
+    }
 }

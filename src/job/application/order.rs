@@ -32,6 +32,12 @@ impl Planning<'_> {
             };
             let query = waiting.remove(next);
             let created = query.gives();
+            if let Some(error) =
+                created.as_deref().filter(|_| !query.explain).and_then(|name| self.created_already(name))
+            {
+                self.errors.push(mark(error, self.text, query.span));
+                continue;
+            }
             let read_by_others = created
                 .as_ref()
                 .map_or(0, |name| waiting.iter().filter(|query| query.reads.contains(name)).count());
@@ -88,6 +94,15 @@ impl Planning<'_> {
             }
         }
         followed
+    }
+
+    /// Returns the error for a name that a query cannot create, because it is there.
+    fn created_already(&mut self, name: &str) -> Option<Error> {
+        let known = self.catalog.names().iter().any(|known| known == name);
+        (known || !self.created.insert(name.to_owned())).then(|| {
+            Error::invalid(format!("`{name}` is declared already"))
+                .with_hint(format!("use another name, or write into it: INSERT INTO {name} SELECT …"))
+        })
     }
 
     fn depends_on_failed(&self, query: &Query) -> bool {

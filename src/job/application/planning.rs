@@ -102,6 +102,8 @@ pub(super) struct Planning<'a> {
     written: BTreeSet<String>,
     /// What statements with errors would have declared.
     pub(super) failed: BTreeSet<String>,
+    /// What queries of this text have created.
+    pub(super) created: BTreeSet<String>,
     /// The views that this text declares, with the bytes of their statements.
     pub(super) own_views: Vec<(String, Range<usize>)>,
 }
@@ -120,6 +122,7 @@ impl<'a> Planning<'a> {
             errors: vec![],
             written: BTreeSet::new(),
             failed: BTreeSet::new(),
+            created: BTreeSet::new(),
             own_views: vec![],
         }
     }
@@ -319,6 +322,9 @@ impl<'a> Planning<'a> {
             (Some(name), _) if groups.names(name) => groups.sink(name),
             _ => vec![],
         };
+        if own_options.is_empty() {
+            groups.refuse_sink_options()?;
+        }
         let lenient = own_options.iter().any(|entry| entry.key == "type");
         if let (Some(name), false) = (&name, own_options.is_empty()) {
             self.catalog.declare_for_query(name, own_options, Direction::Sink, self.settings)?;

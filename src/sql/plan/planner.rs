@@ -1,6 +1,6 @@
 //! [`Planner`]: plans one query at a time against given relations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -145,7 +145,7 @@ impl Planner {
         };
         match &shape.target {
             Some(target) => cast_to(plan, target, shape.columns.as_deref()),
-            None => Ok(plan),
+            None => unique_names(plan),
         }
     }
 
@@ -217,6 +217,31 @@ fn top_columns(plan: LogicalPlan, carry_time: bool) -> Result<LogicalPlan> {
         .collect();
     for column in [SystemColumn::Time, SystemColumn::Watermark] {
         columns.extend(carried(&plan, column));
+    }
+    Ok(LogicalPlanBuilder::from(plan).project(columns)?.build()?)
+}
+
+/// Gives the later ones of columns with the same name a number: `k`, `k0`, `k1`.
+///
+/// `SELECT *` over a join gives them; a record has each key once.
+fn unique_names(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let names: Vec<&str> = plan.schema().fields().iter().map(|field| field.name().as_str()).collect();
+    let mut taken: BTreeSet<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    if taken.len() == names.len() {
+        return Ok(plan);
+    }
+    let mut seen = BTreeSet::new();
+    let mut columns = vec![];
+    for (qualifier, field) in plan.schema().iter() {
+        let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+        if seen.insert(field.name().clone()) {
+            columns.push(column);
+            continue;
+        }
+        let free = (0_usize..).map(|number| format!("{}{number}", field.name()));
+        let name = free.into_iter().find(|name| !taken.contains(name)).unwrap_or_default();
+        taken.insert(name.clone());
+        columns.push(column.alias(name));
     }
     Ok(LogicalPlanBuilder::from(plan).project(columns)?.build()?)
 }
