@@ -68,6 +68,26 @@ impl Clause {
     }
 }
 
+impl Clause {
+    /// Returns what is to stand behind the keyword.
+    fn follows(self) -> &'static str {
+        match self {
+            Self::Body => "name columns, or write `*`",
+            Self::From => "name a stream, or put a query in brackets",
+            Self::Where | Self::Having | Self::Qualify => "a condition follows, or leave it out",
+            Self::Limit | Self::Offset | Self::Fetch => "a whole number follows, or leave it out",
+            Self::GroupBy | Self::OrderBy => "columns or expressions follow, or leave it out",
+            Self::NamedWindow | Self::StreamWindow => {
+                "write it like `WINDOW TUMBLING(1m)` or `WINDOW w AS (…)`"
+            }
+            Self::Emit => "`CHANGES`, `FINAL` or `ON WINDOW CLOSE` follows",
+            Self::Grace => "a duration follows: `GRACE PERIOD 30s`",
+            Self::Into => "the name of a sink follows",
+            Self::With => "options follow: `WITH ('key' = 'value')`",
+        }
+    }
+}
+
 /// The names of streaming windows.
 pub(crate) const WINDOW_NAMES: &[&str] =
     &["TUMBLING", "TUMBLE", "SLIDING", "HOPPING", "HOP", "SESSION", "CUMULATE"];
@@ -409,7 +429,9 @@ fn check_parts(parts: &[Part]) -> Result<()> {
         }
         if part.body.is_empty() {
             let span = span_of(&part.head).unwrap_or_default();
-            return Err(Error::invalid(format!("nothing after `{}`", part.clause.keyword())).with_span(span));
+            return Err(Error::invalid(format!("nothing after `{}`", part.clause.keyword()))
+                .with_hint(part.clause.follows())
+                .with_span(span));
         }
     }
     Ok(())

@@ -90,7 +90,9 @@ pub(crate) fn check(tokens: &[Tok]) -> Result<usize> {
         levels.iter().any(|level| level.opened.is_none() && level.place == case.span) && when.is_word("WHEN")
     });
     if let Some((case, _)) = case {
-        return Err(Error::invalid("`CASE` without `END`").with_span(case.span.clone()));
+        return Err(Error::invalid("`CASE` without `END`")
+            .with_hint("write `CASE WHEN … THEN … ELSE … END`")
+            .with_span(case.span.clone()));
     }
     match levels.iter().rev().find_map(|level| level.opened.as_ref().map(|token| (token, level))) {
         Some((token, level)) => {

@@ -48,8 +48,11 @@ fn capitals(prose: &str) -> Vec<String> {
 
 /// Returns where `phrase` stands: one name, or words one after the other.
 fn find(phrase: &str, tokens: &[Tok]) -> Option<Range<usize>> {
-    let named =
-        tokens.iter().find(|tok| tok.name().as_deref() == Some(phrase) || tok.quoted() == Some(phrase));
+    let named = tokens.iter().find(|tok| {
+        tok.name().as_deref() == Some(phrase)
+            || tok.quoted() == Some(phrase)
+            || tok.token.to_string() == phrase
+    });
     if let Some(tok) = named {
         return Some(tok.span.clone());
     }

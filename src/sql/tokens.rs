@@ -177,7 +177,12 @@ pub(crate) fn tokenize(text: &str) -> (Vec<Tok>, Option<Error>) {
         if let Some(first) = message.get(..1).map(str::to_lowercase) {
             message.replace_range(..1, &first);
         }
-        Error::invalid(message).with_span(start..start + width)
+        let hint = match message.as_str() {
+            "unterminated string literal" => "close it with `'`; a quote inside is written twice: `''`",
+            "unexpected EOF while in a multi-line comment" => "close it with `*/`",
+            _ => "take it out, or put it in quotes",
+        };
+        Error::invalid(message).with_hint(hint).with_span(start..start + width)
     });
     (tokens, error)
 }

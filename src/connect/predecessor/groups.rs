@@ -44,6 +44,21 @@ impl Groups {
         self.named.iter().any(|(known, _)| known == name)
     }
 
+    /// Fails if an option for every sink is left over, because no sink has taken options.
+    ///
+    /// # Errors
+    /// Invalid, naming the first.
+    pub fn refuse_sink_options(&self) -> Result<()> {
+        let Some(entry) = self.every_sink.first() else { return Ok(()) };
+        let error =
+            Error::invalid(format!("option `sink.{}` is for a sink, and the query names none", entry.key))
+                .with_hint("name it: SELECT … INTO sink WITH ('connector' = '…')");
+        Err(match entry.origin.span() {
+            Some(span) => error.with_span(span),
+            None => error.within(&entry.origin),
+        })
+    }
+
     fn of(&self, name: &str, every: &[Entry]) -> Vec<Entry> {
         let own = self.named.iter().find(|(known, _)| known == name).map(|(_, entries)| entries.as_slice());
         let own = own.unwrap_or_default();

@@ -259,7 +259,7 @@ impl Catalog {
                     (Some(schema), _) => schema,
                     (None, Some(query)) => {
                         let time = watermark.map(|(column, _)| column).or(source.time.field.as_ref());
-                        let suggested = suggested_columns(query, time.map(String::as_str));
+                        let suggested = suggested_columns(query, name, time.map(String::as_str));
                         let notice = format!(
                             "the columns of `{name}` are not known: checked with those that its use suggests"
                         );

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use sqlparser::ast;
+
 use super::planning::Planning;
 use super::statements::Query;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::sql::mark;
-use crate::sql::plan::{inline_views, relation_names};
+use crate::sql::plan::{Inputs, inline_views, relation_names};
 
 impl Planning<'_> {
     /// Plans queries as soon as all that they read is known.
@@ -30,6 +32,12 @@ impl Planning<'_> {
             };
             let query = waiting.remove(next);
             let created = query.gives();
+            if let Some(error) =
+                created.as_deref().filter(|_| !query.explain).and_then(|name| self.created_already(name))
+            {
+                self.errors.push(mark(error, self.text, query.span));
+                continue;
+            }
             let read_by_others = created
                 .as_ref()
                 .map_or(0, |name| waiting.iter().filter(|query| query.reads.contains(name)).count());
@@ -88,6 +96,15 @@ impl Planning<'_> {
         followed
     }
 
+    /// Returns the error for a name that a query cannot create, because it is there.
+    fn created_already(&mut self, name: &str) -> Option<Error> {
+        let known = self.catalog.names().iter().any(|known| known == name);
+        (known || !self.created.insert(name.to_owned())).then(|| {
+            Error::invalid(format!("`{name}` is declared already"))
+                .with_hint(format!("use another name, or write into it: INSERT INTO {name} SELECT …"))
+        })
+    }
+
     fn depends_on_failed(&self, query: &Query) -> bool {
         let target = query.target.name();
         query.reads.iter().chain(&target).any(|name| self.failed.contains(name))
@@ -115,11 +132,28 @@ impl Planning<'_> {
             if reads.iter().any(|read| self.failed.contains(read)) {
                 continue;
             }
-            let checked = self.inputs(&inlined, &reads);
-            let checked = checked.and_then(|inputs| self.planner.check(&inlined, self.text, &inputs));
+            let checked = self.inputs(&inlined, &reads).and_then(|inputs| {
+                let checked = self.planner.check(&inlined, self.text, &inputs);
+                checked.map_err(|error| self.all_errors(&inlined, &inputs, error))
+            });
             if let Err(error) = checked {
                 self.errors.push(mark(error, self.text, span));
             }
+        }
+    }
+
+    /// Tells all errors of a query that `error` is the first of: returns one and keeps the others.
+    pub(super) fn all_errors(&mut self, query: &ast::Query, inputs: &Inputs, error: Error) -> Error {
+        if error.kind() != ErrorKind::Invalid {
+            return error;
+        }
+        let mut found = self.planner.diagnose(query, self.text, inputs);
+        match found.pop() {
+            Some(last) => {
+                self.errors.append(&mut found);
+                last
+            }
+            None => error,
         }
     }
 }

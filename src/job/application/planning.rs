@@ -103,6 +103,8 @@ pub(super) struct Planning<'a> {
     written: BTreeSet<String>,
     /// What statements with errors would have declared.
     pub(super) failed: BTreeSet<String>,
+    /// What queries of this text have created.
+    pub(super) created: BTreeSet<String>,
     /// The views that this text declares, with the bytes of their statements.
     pub(super) own_views: Vec<(String, Range<usize>)>,
 }
@@ -121,6 +123,7 @@ impl<'a> Planning<'a> {
             errors: vec![],
             written: BTreeSet::new(),
             failed: BTreeSet::new(),
+            created: BTreeSet::new(),
             own_views: vec![],
         }
     }
@@ -180,7 +183,9 @@ impl<'a> Planning<'a> {
                 self.catalog.views.push((name.value.clone(), query.query.clone()));
                 Ok(())
             }
-            Statement::NotYet { what } => Err(Error::not_yet(what)),
+            Statement::NotYet { what } => Err(Error::not_yet(format!("`{what}`")).with_hint(
+                "an application declares streams, creates streams from queries, inserts and selects",
+            )),
             Statement::Drop { .. } => Err(Error::not_yet("`DROP` in an application")
                 .with_hint("an application's streams end with it; leave the statement out")),
             Statement::Show { .. } | Statement::Describe { .. } => {
@@ -218,7 +223,10 @@ impl<'a> Planning<'a> {
             zone: job_options.timezone,
             late: job_options.late,
         };
-        let work = self.work(&query, &inputs, &shape, &job_options)?;
+        let work = match self.work(&query, &inputs, &shape, &job_options) {
+            Ok(work) => work,
+            Err(error) => return Err(self.all_errors(&query.query, &inputs, error)),
+        };
         self.add_job(query, work, destination, job_options)
     }
 
@@ -315,6 +323,9 @@ impl<'a> Planning<'a> {
             (Some(name), _) if groups.names(name) => groups.sink(name),
             _ => vec![],
         };
+        if own_options.is_empty() {
+            groups.refuse_sink_options()?;
+        }
         let lenient = own_options.iter().any(|entry| entry.key == "type");
         if let (Some(name), false) = (&name, own_options.is_empty()) {
             self.catalog.declare_for_query(name, own_options, Direction::Sink, self.settings)?;

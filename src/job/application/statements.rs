@@ -254,7 +254,8 @@ pub(super) fn answer(
                     .map(|entry| format!("{}: {}", entry.name, entry.help))
                     .collect(),
                 ShowKind::Tables | ShowKind::Jobs | ShowKind::Create(..) => {
-                    return Err(Error::not_yet("SHOW of tables and jobs in an application"));
+                    return Err(Error::not_yet("`SHOW` of tables and jobs in an application")
+                        .with_hint("`SHOW STREAMS` lists what the file declares"));
                 }
             };
             let names = names.into_iter().filter(|name| like.as_ref().is_none_or(|like| is_like(name, like)));
@@ -266,7 +267,8 @@ pub(super) fn answer(
 
 fn describe(name: &str, catalog: &mut Catalog, settings: &Settings) -> Result<String> {
     if catalog.get(name).is_none() {
-        return Err(Planner::unknown_relation(name, &crate::sql::plan::Inputs::default()));
+        let inputs = crate::sql::plan::Inputs { names: catalog.names(), ..Default::default() };
+        return Err(Planner::unknown_relation(name, &inputs));
     }
     let relation = catalog.relation(name, None, settings)?;
     let mut text = String::new();

@@ -10,6 +10,7 @@ use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 
 use super::scalar::{Outcome, external, is_text};
+use super::type_name::type_name;
 use crate::error::{Error, Result};
 
 /// Checks each comparison of a plan as it comes from the SQL planner, before types are coerced.
@@ -73,11 +74,34 @@ fn check(left: &Expr, right: &Expr, schema: &DFSchema, sql: &str) -> Outcome<()>
     let (Ok(left_type), Ok(right_type)) = (left.get_type(schema), right.get_type(schema)) else {
         return Ok(());
     };
+    for (own, literal) in [(&left_type, right), (&right_type, left)] {
+        check_time_text(own, literal, sql)?;
+    }
     if !clash(&left_type, &right_type) {
         return Ok(());
     }
     let span = place(left, sql).or_else(|| place(right, sql));
     Err(external(refusal((describe(left), left_type), (describe(right), right_type), span)))
+}
+
+/// Checks that a text that a time is compared with is a time.
+fn check_time_text(data_type: &DataType, literal: &Expr, sql: &str) -> Outcome<()> {
+    let Expr::Literal(text, _) = literal else { return Ok(()) };
+    let Some(written) = text.try_as_str().flatten() else { return Ok(()) };
+    let example = match data_type {
+        DataType::Timestamp(..) => "2026-01-31 12:00:00",
+        DataType::Date32 => "2026-01-31",
+        _ => return Ok(()),
+    };
+    if text.cast_to(data_type).is_ok() {
+        return Ok(());
+    }
+    let error = Error::invalid(format!("'{written}' is no {}", type_name(data_type)))
+        .with_hint(format!("write it like '{example}'"));
+    Err(external(match place(literal, sql) {
+        Some(span) => error.with_span(span),
+        None => error,
+    }))
 }
 
 fn clash(left: &DataType, right: &DataType) -> bool {

@@ -11,7 +11,7 @@ use crate::sql::duration::BareNumber;
 use crate::sql::statement::{
     Column, CreateAs, Declare, Name, OptionItem, RelationKind, Statement, StreamQuery, Watermark,
 };
-use crate::sql::tokens::{Cursor, Tok, closing, expected, span_of, split_commas};
+use crate::sql::tokens::{Cursor, Tok, bracket, closing, expected, span_of};
 
 /// Words that may follow a column's type, ours first.
 const AFTER_TYPE: &[&str] = &[
@@ -165,7 +165,7 @@ fn check_as(start: &Start, query: &StreamQuery) -> Result<()> {
 
 fn declare(start: Start, list: Option<&[Tok]>, options: Vec<OptionItem>, end: usize) -> Result<Statement> {
     let mut body = Body::default();
-    for piece in split_commas(list.unwrap_or_default()) {
+    for piece in elements(list.unwrap_or_default()) {
         body.element(piece, end)?;
     }
     let named = list.is_some();
@@ -193,6 +193,27 @@ fn declare(start: Start, list: Option<&[Tok]>, options: Vec<OptionItem>, end: us
         primary_key,
         options,
     }))
+}
+
+/// Splits a declaration at the commas outside brackets, those of `MAP<VARCHAR, BIGINT>` too.
+fn elements(tokens: &[Tok]) -> Vec<&[Tok]> {
+    let (mut depth, mut angles) = (0_i32, 0_i32);
+    let mut pieces: Vec<&[Tok]> = tokens
+        .split(|tok| {
+            depth += bracket(&tok.token);
+            angles += match tok.token {
+                Token::Lt => 1,
+                Token::Gt => -1,
+                Token::ShiftRight => -2,
+                _ => 0,
+            };
+            depth == 0 && angles <= 0 && tok.token == Token::Comma
+        })
+        .collect();
+    if tokens.is_empty() {
+        pieces.clear();
+    }
+    pieces
 }
 
 /// What stands between the brackets of a declaration.
@@ -242,9 +263,9 @@ impl Body {
         }
         let column = column(&mut cursor)?;
         if self.columns.iter().any(|other| other.name == column.name) {
-            return Err(
-                Error::invalid(format!("column `{}` stands twice", column.name)).with_span(column.span)
-            );
+            return Err(Error::invalid(format!("column `{}` stands twice", column.name))
+                .with_hint("give one of them another name")
+                .with_span(column.span));
         }
         self.columns.push(column);
         Ok(())

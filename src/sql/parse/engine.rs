@@ -129,7 +129,10 @@ fn near_miss(original: &[Tok], at: &Tok) -> Option<String> {
             _ => "a window is written like `WINDOW TUMBLING(1m)` or `WINDOW w AS (…)`".to_owned(),
         });
     }
-    if before.is_some_and(|tok| tok.is_word("EMIT")) {
+    if at.is_any(&["GROUP", "ORDER"]) {
+        return Some(format!("`{}` is followed by `BY`", at.token.to_string().to_uppercase()));
+    }
+    if at.is_word("EMIT") || before.is_some_and(|tok| tok.is_word("EMIT")) {
         return Some("`EMIT` is followed by `CHANGES`, `FINAL` or `ON WINDOW CLOSE`".to_owned());
     }
     [Some(index), index.checked_sub(1)].into_iter().flatten().find_map(|index| {
@@ -172,8 +175,15 @@ fn translate(error: &ParserError, tokens: &[Tok], original: &[Tok], end: usize) 
     let error = error.with_span(tok.span.clone());
     match near_miss(original, tok) {
         Some(hint) => error.with_hint(hint),
+        None if message_wants_expression(error.message()) => {
+            error.with_hint("something is missing before it, or it is one too many")
+        }
         None => error,
     }
+}
+
+fn message_wants_expression(message: &str) -> bool {
+    message.starts_with("expected an expression")
 }
 
 fn lower_first(text: &str) -> String {

@@ -180,5 +180,7 @@ fn refuse(tokens: &[Tok], at: usize) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(Error::not_yet(what).with_span(span))
+    Err(Error::not_yet(what)
+        .with_hint("a plain `JOIN` runs over bounded inputs: `--mode batch`")
+        .with_span(span))
 }

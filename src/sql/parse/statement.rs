@@ -171,7 +171,9 @@ pub(super) fn names(inside: &[Tok], end: usize) -> Result<Vec<Name>> {
             return Err(expected(Some(tok), end, &[",", ")"]));
         }
         if names.iter().any(|other| other.value == name.value) {
-            return Err(Error::invalid(format!("column `{}` stands twice", name.value)).with_span(name.span));
+            return Err(Error::invalid(format!("column `{}` stands twice", name.value))
+                .with_hint("name each column once")
+                .with_span(name.span));
         }
         names.push(name);
     }
@@ -211,8 +213,15 @@ fn check_count(columns: Option<&[Name]>, query: &StreamQuery) -> Result<()> {
     let found = select.projection.iter().filter(|item| !crate::sql::plan::gives_no_column(item)).count();
     if plain && found != columns.len() {
         let wanted = columns.len();
-        let message = format!("the column list has {wanted} names, the select list {found} items");
-        return Err(Error::invalid(message).with_span(query.span.clone()));
+        let s = |count| if count == 1 { "" } else { "s" };
+        let message = format!(
+            "the column list has {wanted} name{}, the select list {found} item{}",
+            s(wanted),
+            s(found)
+        );
+        return Err(Error::invalid(message)
+            .with_hint("each name takes the item in the same place")
+            .with_span(query.span.clone()));
     }
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! Errors of the planner, told in the user's terms and with their place.
 
-use datafusion::common::{Diagnostic, SchemaError};
+use std::collections::BTreeSet;
+
+use datafusion::common::{Column, Diagnostic, SchemaError};
 use datafusion::error::DataFusionError;
 
 use crate::error::{Error, ErrorKind};
@@ -8,6 +10,8 @@ use crate::sql::functions::byte_range;
 use crate::sql::suggest::nearest;
 
 /// Turns an error of DataFusion's planner into one of ours; `text` is what was parsed, `relations` what can be read.
+///
+/// The caller knows best what the error is about, if [`is_told`] says that its words are the planner's.
 pub(super) fn planning_error(error: DataFusionError, text: &str, relations: &[String]) -> Error {
     let (error, diagnostic) = unwrap(error, None);
     let span =
@@ -27,6 +31,21 @@ pub(super) fn planning_error(error: DataFusionError, text: &str, relations: &[St
     }
 }
 
+/// Returns whether [`planning_error`] has words of ours for `error`.
+pub(super) fn is_told(error: &DataFusionError) -> bool {
+    match error {
+        DataFusionError::Diagnostic(_, inner) | DataFusionError::Context(_, inner) => is_told(inner),
+        DataFusionError::Collection(errors) => errors.first().is_some_and(is_told),
+        DataFusionError::External(_) | DataFusionError::SchemaError(..) => true,
+        DataFusionError::Plan(message) => {
+            message.starts_with("table '")
+                || message.starts_with("Invalid function '")
+                || message.contains("must appear in the GROUP BY clause")
+        }
+        _ => false,
+    }
+}
+
 fn unwrap(error: DataFusionError, known: Option<Diagnostic>) -> (DataFusionError, Option<Diagnostic>) {
     match error {
         DataFusionError::Diagnostic(diagnostic, inner) => unwrap(*inner, Some(*diagnostic)),
@@ -38,28 +57,48 @@ fn unwrap(error: DataFusionError, known: Option<Diagnostic>) -> (DataFusionError
 
 fn schema_error(error: SchemaError) -> Error {
     match error {
-        SchemaError::FieldNotFound { field, valid_fields } => {
-            let names: Vec<String> = valid_fields
-                .iter()
-                .map(|column| column.name.clone())
-                .filter(|name| !name.starts_with("__"))
-                .collect();
-            let error = Error::invalid(format!("unknown column `{}`", field.name));
-            let suggestion = nearest(&field.name, names.iter().map(String::as_str));
-            let suggestion = suggestion.map(|name| format!("did you mean `{name}`?"));
-            let list =
-                if names.is_empty() { None } else { Some(format!("columns here: {}", names.join(", "))) };
-            match (suggestion, list) {
-                (Some(suggestion), Some(list)) => error.with_hint(format!("{suggestion} {list}")),
-                (Some(hint), None) | (None, Some(hint)) => error.with_hint(hint),
-                (None, None) => error.with_hint("there are no columns here: the query has no FROM"),
-            }
-        }
+        SchemaError::FieldNotFound { field, valid_fields } => field_not_found(&field, &valid_fields),
         SchemaError::AmbiguousReference { field } => {
             Error::invalid(format!("column `{}` is in more than one input", field.name))
                 .with_hint("say which: `alias.column`")
         }
         other => Error::invalid(other.to_string()),
+    }
+}
+
+fn field_not_found(field: &Column, valid: &[Column]) -> Error {
+    let shown = valid.iter().filter(|column| !column.name.starts_with("__"));
+    let sources: BTreeSet<&str> =
+        shown.clone().filter_map(|column| Some(column.relation.as_ref()?.table())).collect();
+    if let Some(source) = field.relation.as_ref().map(|relation| relation.table())
+        && !sources.is_empty()
+        && !sources.contains(source)
+    {
+        return unknown_source(source, sources.into_iter().collect());
+    }
+    let mut names: Vec<&str> = vec![];
+    shown.for_each(|column| {
+        if !names.contains(&column.name.as_str()) {
+            names.push(&column.name);
+        }
+    });
+    let error = Error::invalid(format!("unknown column `{}`", field.name));
+    if names.is_empty() {
+        return error.with_hint("there are no columns here: the query has no FROM");
+    }
+    let list = format!("columns here: {}", names.join(", "));
+    match nearest(&field.name, names) {
+        Some(near) => error.with_hint(format!("did you mean `{near}`? {list}")),
+        None => error.with_hint(list),
+    }
+}
+
+fn unknown_source(name: &str, sources: Vec<&str>) -> Error {
+    let error = Error::invalid(format!("`{name}` is no source of this query"));
+    let list = format!("its sources: {}", sources.join(", "));
+    match nearest(name, sources) {
+        Some(near) => error.with_hint(format!("did you mean `{near}`? {list}")),
+        None => error.with_hint(format!("{list}; one with an alias is called by it")),
     }
 }
 
@@ -80,11 +119,81 @@ fn plan_error(message: &str, relations: &[String]) -> Error {
     }
     // The planner words a call with wrong types as a bug of its own; what it says last is what the user needs.
     if let Some((_, rest)) = message.split_once("No function matches the given name and argument types '") {
-        let call = rest.split('\'').next().unwrap_or(rest);
+        let call = sql_types(rest.split('\'').next().unwrap_or(rest));
         return Error::invalid(format!("no function takes these types: `{call}`"))
             .with_hint("cast the arguments: CAST(x AS …)");
     }
-    Error::invalid(message.to_owned())
+    if let Some((before, _)) = message.split_once("\" must appear in the GROUP BY clause")
+        && let Some((_, column)) = before.rsplit_once("column \"")
+    {
+        let column = column.rsplit('.').next().unwrap_or(column);
+        return Error::invalid(format!("column `{column}` is neither in `GROUP BY` nor inside an aggregate"))
+            .with_hint(format!(
+                "add it to GROUP BY, or say which of its values: MIN({column}), LAST_VALUE({column}), …"
+            ));
+    }
+    if let Some(name) =
+        message.strip_prefix("The window ").and_then(|rest| rest.strip_suffix(" is not defined!"))
+    {
+        return Error::invalid(format!("unknown window `{name}`"))
+            .with_hint(format!("define it: WINDOW {name} AS (PARTITION BY … ORDER BY …)"));
+    }
+    if let Some(name) = message.strip_prefix("Invalid qualifier ") {
+        return unknown_source(name, vec![])
+            .with_hint("`x.*` takes the name or the alias of a source in FROM");
+    }
+    if message.starts_with("Expected LIMIT") || message.starts_with("LIMIT must") {
+        return Error::invalid("`LIMIT` takes a whole number from 0").with_hint("write it like LIMIT 10");
+    }
+    if message.starts_with("Expected OFFSET") || message.starts_with("OFFSET must") {
+        return Error::invalid("`OFFSET` takes a whole number from 0").with_hint("write it like OFFSET 10");
+    }
+    if message.starts_with("QUALIFY clause requires") {
+        return Error::invalid("`QUALIFY` decides over window functions, and there is none")
+            .with_hint("without `OVER (…)` in the query, use WHERE or HAVING");
+    }
+    if message.starts_with("SELECT * with no tables") {
+        return Error::invalid("`*` has no columns: the query has no FROM")
+            .with_hint("name a source: SELECT * FROM …");
+    }
+    if message.contains("cannot be nested") {
+        return Error::invalid("an aggregate inside an aggregate")
+            .with_hint("compute the inner one in a subquery and aggregate its result");
+    }
+    if let Some(rest) = message.strip_prefix("WITH query name ") {
+        let name = rest.split('"').nth(1).unwrap_or_default();
+        return Error::invalid(format!("`{name}` stands twice in `WITH`"))
+            .with_hint("give one of them another name");
+    }
+    Error::invalid(tidy(message))
+}
+
+/// Writes the types of a call as SQL does.
+fn sql_types(call: &str) -> String {
+    const NAMES: [(&str, &str); 9] = [
+        ("Utf8View", "VARCHAR"),
+        ("LargeUtf8", "VARCHAR"),
+        ("Utf8", "VARCHAR"),
+        ("Int64", "BIGINT"),
+        ("Int32", "INT"),
+        ("Float64", "DOUBLE"),
+        ("Float32", "FLOAT"),
+        ("Decimal128", "DECIMAL"),
+        ("Boolean", "BOOLEAN"),
+    ];
+    NAMES.iter().fold(call.to_owned(), |call, (arrow, sql)| call.replace(arrow, sql))
+}
+
+/// Writes a message of the planner as ours are written.
+fn tidy(message: &str) -> String {
+    let message = message.trim().trim_end_matches('.');
+    let mut chars = message.chars();
+    match (chars.next(), message.chars().nth(1)) {
+        (Some(first), Some(second)) if !second.is_uppercase() => {
+            first.to_lowercase().chain(chars).collect::<String>()
+        }
+        _ => message.to_owned(),
+    }
 }
 
 /// Returns the error for a stream that nobody declared.

@@ -2,11 +2,15 @@
 
 mod attach;
 mod compile;
+mod diagnose;
 mod errors;
 mod event_time;
 mod header_writes;
+mod joins;
+mod nesting;
 mod over;
 mod planner;
+mod prepared;
 mod rewrite;
 mod row_order;
 mod split;

@@ -1,34 +1,29 @@
 //! [`Planner`]: plans one query at a time against given relations.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use datafusion::catalog::{
-    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
-    MemorySchemaProvider, SchemaProvider,
-};
-use datafusion::common::metadata::ScalarAndMetadata;
-use datafusion::common::{Column, ParamValues, ScalarValue};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, ScalarValue};
+use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
-use datafusion::sql::parser::Statement as DataFusionStatement;
-use sqlparser::ast::{Query, Statement};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Subquery, cast};
+use sqlparser::ast::Query;
+use sqlparser::tokenizer::Span;
 
 use super::attach::{Lateness, TimeRules, attach_time, carried, needs_time, without_hidden};
+use super::diagnose::diagnose;
 use super::errors::{planning_error, unknown_relation};
-use super::header_writes::refuse_stray_writes;
+use super::joins::{join_in, subquery_in};
 use super::over::has_over;
-use super::rewrite::{
-    find_system_columns, hide_system_columns, parameters, resolve_case, rewrite_headers, type_literals,
-};
+use super::prepared::{Prepared, known};
 use super::split::{Emission, SplitRequest, split};
 use super::stream_plan::StreamPlan;
-use super::views::relation_names;
 use crate::error::{Error, Result};
-use crate::sql::functions::{EpochClock, SessionProfile, check_comparisons, session_state};
-use crate::sql::relation::{Relation, RelationTable, SystemColumn};
+use crate::sql::functions::{EpochClock, SessionProfile, byte_range, session_state};
+use crate::sql::relation::{Relation, SystemColumn};
 use crate::time::LateRule;
 
 /// What a query is planned with.
@@ -99,7 +94,17 @@ impl Planner {
         let plan = self.stream.optimize(&plan).map_err(|error| planning_error(error, text, &relations))?;
         let corrects = shape.late == LateRule::Correct;
         let request = SplitRequest { emit: emission.0, unwindowed: emission.1, corrects };
-        split(&plan, request, &self.stream)
+        if let Some((what, place)) = subquery_in(query)
+            && has_subquery(&plan)?
+        {
+            return Err(not_in_a_stream(what, place, text));
+        }
+        split(&plan, request, &self.stream).map_err(|error| {
+            match join_in(query).filter(|_| error.message().starts_with("a join in a stream")) {
+                Some((what, place)) => not_in_a_stream(what, place, text),
+                None => error,
+            }
+        })
     }
 
     /// Checks a query that is not run by itself, such as a view.
@@ -134,38 +139,30 @@ impl Planner {
         lateness: Lateness,
     ) -> Result<LogicalPlan> {
         let relations = known(inputs);
-        let mut query = query.clone();
-        refuse_stray_writes(&query)?;
-        check_parameters(&query, &inputs.parameters)?;
-        type_literals(&mut query);
-        rewrite_headers(&mut query);
-        let system = find_system_columns(&mut query);
-        let read = relation_names(&query);
-        let streams: BTreeSet<String> =
-            read.intersection(&relations.iter().cloned().collect()).cloned().collect();
-        hide_system_columns(&mut query, &streams, &system);
-        let columns = streams.iter().filter_map(|name| inputs.relations.get(name));
-        let columns =
-            columns.flat_map(|relation| relation.schema.fields().iter().map(|field| field.name().clone()));
-        resolve_case(&mut query, &columns.collect());
-
-        let plan = parse_into_plan(state, query, &streams, inputs, &system);
-        let plan = plan.and_then(|plan| bind(plan, &inputs.parameters));
-        let plan = plan.map_err(|error| planning_error(error, text, &relations))?;
-        check_comparisons(&plan, text)?;
+        let prepared = Prepared::new(query, text, inputs)?;
+        let plan = prepared.plan(state)?;
         let over = lateness != Lateness::Never && has_over(&plan)?;
         let plan = if needs_time(&plan)? || shape.carry_time || over {
             let Shape { grace_ms, zone, late, .. } = *shape;
             let rules = TimeRules { lateness, grace_ms, zone, late };
-            let attached =
-                attach_time(plan, rules).map_err(|error| planning_error(error, text, &relations))?;
+            let attached = attach_subqueries(plan, rules)
+                .and_then(|plan| attach_time(plan, rules))
+                .map_err(|error| planning_error(error, text, &relations))?;
             top_columns(attached, shape.carry_time)?
         } else {
             plan
         };
         match &shape.target {
             Some(target) => cast_to(plan, target, shape.columns.as_deref()),
-            None => Ok(plan),
+            None => unique_names(plan),
+        }
+    }
+
+    /// Returns every error of a query that planning finds, each with its place; nothing if each part of it can be planned.
+    pub fn diagnose(&self, query: &Query, text: &str, inputs: &Inputs) -> Vec<Error> {
+        match Prepared::new(query, text, inputs) {
+            Ok(prepared) => diagnose(&self.stream, &prepared),
+            Err(_) => vec![],
         }
     }
 
@@ -175,56 +172,46 @@ impl Planner {
     }
 }
 
-/// Fails if a parameter has no value.
-fn check_parameters(query: &Query, values: &BTreeMap<String, ScalarValue>) -> Result<()> {
-    match parameters(query).into_iter().find(|name| !values.contains_key(name)) {
-        Some(name) => Err(Error::invalid(format!("parameter `{name}` has no value"))
-            .with_hint(format!("give it one: --param {name}=…"))),
-        None => Ok(()),
+/// Returns whether an expression of `plan` has a query in it.
+fn has_subquery(plan: &LogicalPlan) -> Result<bool> {
+    let is_query = |expr: &Expr| {
+        matches!(
+            expr,
+            Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_)
+        )
+    };
+    let in_node = |node: &LogicalPlan| {
+        let mut found = false;
+        node.apply_expressions(|expr| {
+            found |= expr.exists(|expr| Ok(is_query(expr)))?;
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(found)
+    };
+    Ok(plan.exists(in_node)?)
+}
+
+fn not_in_a_stream(what: &str, place: Span, text: &str) -> Error {
+    let error = Error::not_yet(format!("{what} in a stream"))
+        .with_hint("over bounded inputs, `--mode batch` runs it");
+    let place = datafusion::common::Span::try_from_sqlparser_span(place);
+    match place.and_then(|place| byte_range(text, place)) {
+        Some(place) => error.with_span(place),
+        None => error,
     }
 }
 
-/// Puts values in the place of parameters; they are never text of the query.
-fn bind(plan: LogicalPlan, values: &BTreeMap<String, ScalarValue>) -> datafusion::error::Result<LogicalPlan> {
-    if values.is_empty() {
-        return Ok(plan);
-    }
-    let values: HashMap<String, ScalarAndMetadata> =
-        values.iter().map(|(name, value)| (name.clone(), ScalarAndMetadata::from(value.clone()))).collect();
-    plan.with_param_values(ParamValues::Map(values))
-}
-
-/// Plans a query against a catalog of its own: clones of a session share theirs.
-fn parse_into_plan(
-    state: &SessionState,
-    query: Query,
-    streams: &BTreeSet<String>,
-    inputs: &Inputs,
-    system: &[SystemColumn],
-) -> datafusion::error::Result<LogicalPlan> {
-    let catalogs = Arc::new(MemoryCatalogProviderList::new());
-    let catalog = MemoryCatalogProvider::new();
-    let schema = MemorySchemaProvider::new();
-    for name in streams {
-        if let Some(relation) = inputs.relations.get(name) {
-            let table = RelationTable::new(Arc::clone(relation), system);
-            schema.register_table(name.clone(), Arc::new(table))?;
+/// Attaches time in the queries that stand in expressions.
+fn attach_subqueries(plan: LogicalPlan, rules: TimeRules) -> DataFusionResult<LogicalPlan> {
+    let attach = |query: LogicalPlan| match query {
+        LogicalPlan::Subquery(query) => {
+            let inner = attach_subqueries(Arc::unwrap_or_clone(query.subquery), rules)?;
+            let inner = without_hidden(attach_time(inner, rules)?)?;
+            Ok(Transformed::yes(LogicalPlan::Subquery(Subquery { subquery: Arc::new(inner), ..query })))
         }
-    }
-    let defaults = &state.config_options().catalog;
-    catalog.register_schema(&defaults.default_schema, Arc::new(schema))?;
-    catalogs.register_catalog(defaults.default_catalog.clone(), Arc::new(catalog));
-    // Not a new session made of this one: that would register functions in an order that changes from run to run, and
-    // where two claim one name the last wins.
-    let mut state = state.clone();
-    state.register_catalog_list(catalogs);
-    let statement = DataFusionStatement::Statement(Box::new(Statement::Query(Box::new(query))));
-    futures::executor::block_on(state.statement_to_plan(statement))
-}
-
-fn known(inputs: &Inputs) -> Vec<String> {
-    let names: BTreeSet<&String> = inputs.relations.keys().chain(&inputs.names).collect();
-    names.into_iter().cloned().collect()
+        other => Ok(Transformed::no(other)),
+    };
+    Ok(plan.transform_down(|node| node.map_subqueries(attach))?.data)
 }
 
 /// Leaves the visible columns, and after them time and watermark if they are wanted.
@@ -239,6 +226,31 @@ fn top_columns(plan: LogicalPlan, carry_time: bool) -> Result<LogicalPlan> {
         .collect();
     for column in [SystemColumn::Time, SystemColumn::Watermark] {
         columns.extend(carried(&plan, column));
+    }
+    Ok(LogicalPlanBuilder::from(plan).project(columns)?.build()?)
+}
+
+/// Gives the later ones of columns with the same name a number: `k`, `k0`, `k1`.
+///
+/// `SELECT *` over a join gives them; a record has each key once.
+fn unique_names(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let names: Vec<&str> = plan.schema().fields().iter().map(|field| field.name().as_str()).collect();
+    let mut taken: BTreeSet<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    if taken.len() == names.len() {
+        return Ok(plan);
+    }
+    let mut seen = BTreeSet::new();
+    let mut columns = vec![];
+    for (qualifier, field) in plan.schema().iter() {
+        let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+        if seen.insert(field.name().clone()) {
+            columns.push(column);
+            continue;
+        }
+        let free = (0_usize..).map(|number| format!("{}{number}", field.name()));
+        let name = free.into_iter().find(|name| !taken.contains(name)).unwrap_or_default();
+        taken.insert(name.clone());
+        columns.push(column.alias(name));
     }
     Ok(LogicalPlanBuilder::from(plan).project(columns)?.build()?)
 }
@@ -266,8 +278,9 @@ fn cast_to(plan: LogicalPlan, target: &SchemaRef, names: Option<&[String]>) -> R
     };
     if given.len() != ordinals.len() {
         return Err(Error::invalid(format!(
-            "the query gives {} columns, and {} are to be written",
+            "the query gives {} column{}, and {} are to be written",
             given.len(),
+            if given.len() == 1 { "" } else { "s" },
             ordinals.len()
         ))
         .with_hint("columns go by position; list the target's columns to leave some out: INSERT INTO t (a, b) SELECT …"));

@@ -46,7 +46,7 @@ fn leftover_and_broken_tokens_have_their_place() {
         ("CREATE STREAM s", "expected `(`, `WITH` or `AS`, found the end of the statement", ""),
         ("CREATE STREAM s AS", "expected `SELECT`, `WITH` or `VALUES`, found the end of the statement", ""),
         ("INSERT INTO t VALUES (1, 2), (3)", "row 2 has 1 values, the first has 2", "VALUES (1, 2), (3)"),
-        ("INSERT INTO t (a, b) SELECT 1", "the column list has 2 names, the select list 1 items", "SELECT 1"),
+        ("INSERT INTO t (a, b) SELECT 1", "the column list has 2 names, the select list 1 item", "SELECT 1"),
         ("DROP STREAM s RESTRICT", "unexpected `RESTRICT` after the end of the statement", "RESTRICT"),
         (
             "EXPLAIN EXPLAIN SELECT 1",
@@ -87,7 +87,7 @@ fn all_errors_of_a_file_come_at_once_and_good_statements_stay() {
         shown,
         "error: no statement starts with `SELEC`\n --> app.sql:2:1\n  |\n2 | SELEC 2;\n  | ^^^^^\nHint: did you mean `SELECT`?\n\
          error: unexpected `place`\n --> app.sql:4:23\n  |\n4 | SELECT ü FROM t wrong place;\n  |                       ^^^^^\nHint: the statement was complete before it; statements are separated by `;`\n\
-         error: unterminated string literal\n --> app.sql:6:8\n  |\n6 | SELECT 'x\n  |        ^\n"
+         error: unterminated string literal\n --> app.sql:6:8\n  |\n6 | SELECT 'x\n  |        ^\nHint: close it with `'`; a quote inside is written twice: `''`\n"
     );
 }
 
