@@ -108,6 +108,10 @@ fn operator_line(kind: &OperatorKind) -> String {
         }
         OperatorKind::ChangingAggregate(spec) => (spec, "one row for each key, kept for ever"),
         OperatorKind::Over(spec) => return over_line(spec),
+        OperatorKind::TopRows(spec) => {
+            let (count, what) = (spec.count, &spec.description);
+            return format!("first {count} rows by {what}; state: these rows of each key, kept for ever");
+        }
         OperatorKind::WindowedOver(spec) => {
             return format!("over {}; state: the rows of open windows", spec.description);
         }

@@ -11,6 +11,7 @@ mod row_order;
 mod split;
 mod stream_plan;
 mod suggested;
+mod top;
 
 pub use compile::Compiler;
 pub use event_time::adopt_event_times;
