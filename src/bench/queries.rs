@@ -85,6 +85,26 @@ pub const QUERIES: &[BenchQuery] = &[
             max(price) AS max_price, avg(price) AS avg_price, sum(price) AS sum_price
             FROM bid GROUP BY auction, date_format("dateTime", '%Y-%m-%d')"#,
     },
+    // Bids of one instant or of one price are told apart by further columns, so that the answers compare.
+    BenchQuery {
+        name: "q18",
+        asks: "the last bid of each bidder on each auction, as changes",
+        has_window: false,
+        velostream: "SELECT auction, bidder, price, channel, url, dateTime, extra FROM bid \
+            QUALIFY ROW_NUMBER() OVER (PARTITION BY bidder, auction ORDER BY dateTime DESC, price DESC, extra) = 1 \
+            EMIT CHANGES",
+        datafusion: r#"SELECT auction, bidder, price, channel, url, "dateTime", extra FROM bid
+            QUALIFY row_number() OVER (PARTITION BY bidder, auction ORDER BY "dateTime" DESC, price DESC, extra) = 1"#,
+    },
+    BenchQuery {
+        name: "q19",
+        asks: "the ten highest bids of each auction, as changes",
+        has_window: false,
+        velostream: "SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY auction \
+            ORDER BY price DESC, dateTime, bidder, extra) AS place FROM bid) WHERE place <= 10 EMIT CHANGES",
+        datafusion: r#"SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY auction
+            ORDER BY price DESC, "dateTime", bidder, extra) AS place FROM bid) WHERE place <= 10"#,
+    },
 ];
 
 /// Returns the question of that name, or all if none is given.

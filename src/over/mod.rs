@@ -2,15 +2,20 @@
 //!
 //! [`OrderedOver`] holds rows until the watermark has passed them, puts them in order, and evaluates the functions of
 //! each key where they left off. DataFusion's evaluators and accumulators do the computing; what is kept for a key is
-//! their state and those rows that a later frame can still reach. [`WindowedOver`] evaluates whole windows, in any order.
+//! their state and those rows that a later frame can still reach. [`WindowedOver`] evaluates whole windows, in any order, and
+//! [`TopRows`] keeps the first rows of each key in any order, as a changelog.
 
 mod complete;
 mod keyed_rows;
+mod keys;
 mod ordered;
 mod pending;
+mod ranked_rows;
 mod segment;
 mod spec;
+mod top;
 
 pub use complete::{WindowedOver, WindowedOverSpec};
 pub use ordered::OrderedOver;
 pub use spec::{Ahead, Evaluation, OverFunction, OverSpec};
+pub use top::{TopRows, TopRowsSpec};

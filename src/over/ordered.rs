@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array, new_empty_array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
+use arrow::datatypes::TimestampMillisecondType;
 use arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::window_state::WindowFrameContext;
-use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
-use datafusion::physical_plan::aggregates::order::GroupOrdering;
 
 use super::keyed_rows::{KeyedRows, RowPlace};
+use super::keys::Keys;
 use super::pending::{Pending, times_of};
 use super::segment::{KeyState, Segment};
 use super::spec::OverSpec;
@@ -66,7 +65,7 @@ impl OrderedOver {
         Ok(Self {
             name,
             pending: Pending::new(Arc::clone(&spec.input), spec.time, spec.time),
-            keys: Keys::try_new(&spec)?,
+            keys: Keys::try_new(&spec.input, &spec.keys)?,
             order: RowConverter::new(fields)?,
             frames: spec.functions.iter().map(frame).collect(),
             states: vec![],
@@ -283,45 +282,6 @@ impl OrderedOver {
 
 fn parts_keys(keys: &[usize]) -> BTreeSet<u32> {
     keys.iter().map(|&key| u32::try_from(key).unwrap_or(u32::MAX)).collect()
-}
-
-/// Gives each key a dense ordinal.
-enum Keys {
-    /// No `PARTITION BY`.
-    One,
-    /// By the key's columns.
-    Many { columns: Vec<usize>, values: Box<dyn GroupValues> },
-}
-
-impl Keys {
-    fn try_new(spec: &OverSpec) -> Result<Self> {
-        if spec.keys.is_empty() {
-            return Ok(Self::One);
-        }
-        let schema: SchemaRef = Arc::new(spec.input.project(&spec.keys)?);
-        let values = new_group_values(schema, &GroupOrdering::None)?;
-        Ok(Self::Many { columns: spec.keys.clone(), values })
-    }
-
-    fn of(&mut self, rows: &RecordBatch) -> Result<Vec<usize>> {
-        match self {
-            Self::One => Ok(vec![0; rows.num_rows()]),
-            Self::Many { columns, values } => {
-                let columns: Vec<ArrayRef> =
-                    columns.iter().map(|&column| Arc::clone(rows.column(column))).collect();
-                let mut keys = vec![];
-                values.intern(&columns, &mut keys)?;
-                Ok(keys)
-            }
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Self::One => 0,
-            Self::Many { values, .. } => values.size(),
-        }
-    }
 }
 
 impl Operator for OrderedOver {

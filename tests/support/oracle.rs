@@ -169,6 +169,10 @@ enum Kind {
     Distinct,
     Union,
     Aggregate,
+    /// `OVER` in the order of event time.
+    Over,
+    /// The first rows of each key in another order.
+    Top,
 }
 
 const EXPRESSIONS: [&str; 9] = [
@@ -210,6 +214,40 @@ const AGGREGATES: [&str; 17] = [
     "round(stddev(v), 2)",
     "sum(v) FILTER (WHERE g > 0)",
     "max(ts)",
+];
+const OVERS: [&str; 22] = [
+    "row_number() OVER (PARTITION BY k ORDER BY ts)",
+    "rank() OVER (ORDER BY ts)",
+    "dense_rank() OVER (PARTITION BY k, g ORDER BY ts)",
+    "lag(v) OVER (PARTITION BY k ORDER BY ts)",
+    "lag(v, 2, 7) OVER (PARTITION BY k ORDER BY ts)",
+    "lag(v) IGNORE NULLS OVER (PARTITION BY k ORDER BY ts)",
+    "lead(v) OVER (PARTITION BY g ORDER BY ts)",
+    "lead(name, 2) OVER (PARTITION BY k ORDER BY ts)",
+    "first_value(v) OVER (PARTITION BY k ORDER BY ts)",
+    "first_value(v) IGNORE NULLS OVER (PARTITION BY g ORDER BY ts)",
+    "last_value(name) OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN 3 PRECEDING AND 1 PRECEDING)",
+    "nth_value(v, 2) OVER (PARTITION BY k ORDER BY ts)",
+    "nth_value(g, 3) OVER (ORDER BY ts ROWS 4 PRECEDING)",
+    "sum(v) OVER (PARTITION BY k ORDER BY ts)",
+    "sum(d) OVER (PARTITION BY g ORDER BY ts ROWS 2 PRECEDING)",
+    "avg(d) OVER (PARTITION BY upper(k) ORDER BY ts)",
+    "count(*) OVER (PARTITION BY k ORDER BY ts RANGE INTERVAL '20' SECOND PRECEDING)",
+    "count(DISTINCT v) OVER (PARTITION BY k ORDER BY ts)",
+    "max(v) OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN 2 PRECEDING AND 2 FOLLOWING)",
+    "count(v) OVER (PARTITION BY g ORDER BY ts RANGE BETWEEN INTERVAL '10' SECOND PRECEDING AND INTERVAL '15' SECOND FOLLOWING)",
+    "min(name) OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN UNBOUNDED PRECEDING AND 1 FOLLOWING)",
+    "sum(v) FILTER (WHERE g > 0) OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN 5 PRECEDING AND 1 PRECEDING)",
+];
+const QUALIFIED: [&str; 2] = [
+    "row_number() OVER (PARTITION BY k ORDER BY ts) <= 2",
+    "lag(g) OVER (PARTITION BY k ORDER BY ts) IS DISTINCT FROM g",
+];
+const TOPS: [&str; 4] = [
+    "row_number() OVER (PARTITION BY k ORDER BY v DESC, ts) <= 2",
+    "row_number() OVER (PARTITION BY k, g ORDER BY ts DESC) = 1",
+    "row_number() OVER (ORDER BY d, ts DESC) < 4",
+    "row_number() OVER (PARTITION BY upper(k) ORDER BY name NULLS FIRST, ts) = 2",
 ];
 const HAVINGS: [&str; 3] = ["count(*) > 1", "sum(v) * 2 > 10", "min(g) < 0 OR max(k) IS NULL"];
 
@@ -276,7 +314,19 @@ pub(super) fn queries() -> impl Strategy<Value = Query> {
         emit: "EMIT FINAL",
         ..Query::nothing()
     });
-    prop_oneof![2 => rows, 4 => windows, 3 => groups, 1 => totals]
+    let overs = (some_of(&OVERS, 1, 5), some_of(&EXPRESSIONS, 1, 2), one_of(&CONDITIONS), one_of(&QUALIFIED));
+    let overs = overs.prop_map(|(mut select, columns, condition, having)| {
+        select.extend(columns);
+        Query { select, condition, having, kind: Kind::Over, ..Query::nothing() }
+    });
+    let tops = (some_of(&EXPRESSIONS, 1, 4), one_of(&CONDITIONS), select(TOPS.to_vec()), any::<bool>());
+    let tops = tops.prop_map(|(mut select, condition, top, numbered)| {
+        if numbered && let Some((number, _)) = top.rsplit_once([')']) {
+            select.push(format!("{number})"));
+        }
+        Query { select, condition, having: Some(top.to_owned()), kind: Kind::Top, ..Query::nothing() }
+    });
+    prop_oneof![2 => rows, 4 => windows, 3 => groups, 1 => totals, 4 => overs, 2 => tops]
 }
 
 impl Query {
@@ -322,6 +372,11 @@ impl Query {
             Kind::Distinct => Some(format!("SELECT DISTINCT {items} FROM s{condition}")),
             Kind::Union => {
                 Some(format!("SELECT {items} FROM s{condition} UNION ALL SELECT {items} FROM s WHERE g > 0"))
+            }
+            Kind::Over | Kind::Top => {
+                let qualify = self.having.as_ref();
+                let qualify = qualify.map(|having| format!(" QUALIFY {having}")).unwrap_or_default();
+                Some(format!("SELECT {items} FROM s{condition}{qualify}"))
             }
             Kind::Aggregate => None,
         }

@@ -16,6 +16,7 @@ mod row_order;
 mod split;
 mod stream_plan;
 mod suggested;
+mod top;
 mod views;
 mod window_place;
 mod window_rows;

@@ -61,13 +61,26 @@ pub(super) fn has_over(plan: &LogicalPlan) -> DataFusionResult<bool> {
 }
 
 /// The functions of one `OVER`, with the user's order and the columns that travel unseen.
-struct Calls {
-    calls: Vec<WindowFunction>,
-    /// `__time`, `__watermark`, `__partition`, `__offset`.
-    hidden: Vec<Expr>,
+pub(super) struct Calls {
+    pub(super) calls: Vec<WindowFunction>,
+    /// `__time`, `__watermark`, `__partition`, `__offset`; none where rows have no time.
+    pub(super) hidden: Vec<Expr>,
 }
 
-fn calls_of(window: &Window) -> Result<Calls> {
+impl Calls {
+    /// Fails unless rows carry their time.
+    fn require_time(&self) -> Result<()> {
+        if self.hidden.len() == SystemColumn::HIDDEN.len() {
+            return Ok(());
+        }
+        Err(Error::invalid(
+            "`OVER` in a stream needs rows with an event time, and these have none (an aggregate without a window, a join or DISTINCT lost it)",
+        )
+        .with_hint("give the inner aggregate a WINDOW; over bounded inputs, `--mode batch` runs it"))
+    }
+}
+
+pub(super) fn calls_of(window: &Window) -> Result<Calls> {
     let is_hidden = |key: &SortExpr| match &key.expr {
         Expr::Column(column) => SystemColumn::HIDDEN.iter().any(|hidden| hidden.name() == column.name),
         _ => false,
@@ -84,18 +97,13 @@ fn calls_of(window: &Window) -> Result<Calls> {
         hidden = unseen.into_iter().map(|key| key.expr).collect();
         calls.push(call);
     }
-    if hidden.len() != SystemColumn::HIDDEN.len() {
-        return Err(Error::invalid(
-            "`OVER` in a stream needs rows with an event time, and these have none (an aggregate without a window, a join or DISTINCT lost it)",
-        )
-        .with_hint("give the inner aggregate a WINDOW; over bounded inputs, `--mode batch` runs it"));
-    }
     Ok(Calls { calls, hidden })
 }
 
 /// Plans an `OVER`.
 pub(super) fn plan_over(window: &Window, compiler: &Compiler<'_>) -> Result<PlannedOver> {
     let calls = calls_of(window)?;
+    calls.require_time()?;
     let partition_by = &calls.calls[0].params.partition_by;
     match partition_by.iter().find_map(|key| bound_of(key, &window.input)) {
         Some(bound) => plan_windowed(window, &calls, &bound, compiler),
@@ -113,14 +121,15 @@ fn plan_windowed(
     let schema = window.input.schema();
     let first = &calls[0].params;
     let open_until = bound.open_until(&hidden[0])?;
-    let Prepared { keys, open_until, steps, input } =
-        prepare(&first.partition_by, &open_until, schema, &hidden[1])?;
+    let late = drop_late(&open_until, &hidden[1], schema);
+    let Prepared { keys, further, project, input } = prepare(&first.partition_by, &[open_until], schema)?;
+    let steps = std::iter::once(late).chain(project).collect();
     let functions = calls.iter().map(|call| compiler.window_function(&Expr::from(call.clone()), schema));
     let spec = WindowedOverSpec {
         input: Arc::clone(&input),
         output: Arc::clone(window.schema.inner()),
         keys: keys.clone(),
-        open_until,
+        open_until: further[0],
         time: ordinal(&hidden[0], schema)?,
         order: compiler.order(&first.order_by, schema)?,
         ties: ties(&window.input, hidden)?,
@@ -139,8 +148,9 @@ fn plan_ordered(
     let first = &calls[0].params;
     require_time_order(&first.order_by, &window.input)?;
     let schema = window.input.schema();
-    let Prepared { keys, open_until: time, steps, input } =
-        prepare(&first.partition_by, &hidden[0], schema, &hidden[1])?;
+    let late = drop_late(&hidden[0], &hidden[1], schema);
+    let Prepared { keys, project, input, .. } = prepare(&first.partition_by, &[], schema)?;
+    let steps = std::iter::once(late).chain(project).collect();
 
     let mut values = Values { expressions: vec![] };
     let order = compiler.order(&first.order_by, schema)?;
@@ -158,7 +168,7 @@ fn plan_ordered(
         input: Arc::clone(&input),
         output: Arc::clone(window.schema.inner()),
         keys: keys.clone(),
-        time,
+        time: ordinal(&hidden[0], schema)?,
         order,
         ties: ties(&window.input, hidden)?,
         values: values.expressions,
@@ -171,7 +181,7 @@ fn plan_ordered(
     Ok(PlannedOver { kind: OperatorKind::Over(Arc::new(spec)), input, keys, steps })
 }
 
-fn description(calls: &[WindowFunction]) -> String {
+pub(super) fn description(calls: &[WindowFunction]) -> String {
     calls.iter().map(|call| Expr::from(call.clone()).to_string()).collect::<Vec<_>>().join(", ")
 }
 
@@ -184,13 +194,13 @@ fn ordinal(column: &Expr, schema: &DFSchema) -> Result<usize> {
 
 /// Returns what settles the order of rows that a query leaves equal: their place, and where it does not tell them
 /// apart, as with rows of several sources or of an aggregate, all that they hold.
-fn ties(input: &LogicalPlan, hidden: &[Expr]) -> Result<Vec<usize>> {
+pub(super) fn ties(input: &LogicalPlan, hidden: &[Expr]) -> Result<Vec<usize>> {
     let schema = input.schema();
     let mut ties = vec![];
-    for column in &hidden[2..] {
+    for column in hidden.iter().skip(2) {
         ties.push(ordinal(column, schema)?);
     }
-    if !has_places(input) {
+    if hidden.is_empty() || !has_places(input) {
         ties.extend(
             (0..schema.fields().len()).filter(|&column| is_sortable(schema.field(column).data_type())),
         );
@@ -212,26 +222,26 @@ impl Values {
     }
 }
 
-/// What the rows go through before the operator.
-struct Prepared {
-    /// The key's columns.
-    keys: Vec<usize>,
-    /// The column that the watermark must pass before a row is told.
-    open_until: usize,
-    steps: Vec<StepPlan>,
-    /// The rows then.
-    input: SchemaRef,
+/// Returns the step that keeps the rows whose `until` the watermark of their partition has not passed.
+fn drop_late(until: &Expr, watermark: &Expr, schema: &Arc<DFSchema>) -> StepPlan {
+    let condition = until.clone().gt_eq(watermark.clone());
+    StepPlan::DropLate { condition, input: Arc::clone(schema) }
 }
 
-/// Drops late rows, and computes the columns that the operator needs and the rows do not have.
-fn prepare(
-    partition_by: &[Expr],
-    open_until: &Expr,
-    schema: &Arc<DFSchema>,
-    watermark: &Expr,
-) -> Result<Prepared> {
-    let in_time = open_until.clone().gt_eq(watermark.clone());
-    let mut steps = vec![StepPlan::DropLate { condition: in_time, input: Arc::clone(schema) }];
+/// The columns that an operator needs.
+pub(super) struct Prepared {
+    /// The key's columns.
+    pub(super) keys: Vec<usize>,
+    /// The columns of the further expressions.
+    pub(super) further: Vec<usize>,
+    /// Computes those that the rows do not have, after all that they have.
+    pub(super) project: Option<StepPlan>,
+    /// The rows then.
+    pub(super) input: SchemaRef,
+}
+
+/// Finds the columns of `partition_by` and of `further` expressions in rows of `schema`.
+pub(super) fn prepare(partition_by: &[Expr], further: &[Expr], schema: &Arc<DFSchema>) -> Result<Prepared> {
     let mut expressions: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
     let mut fields: Vec<FieldRef> = schema.fields().iter().cloned().collect();
     let mut place_of = |expression: &Expr| -> Result<usize> {
@@ -250,13 +260,13 @@ fn prepare(
             keys.push(place);
         }
     }
-    let open_until = place_of(open_until)?;
+    let further = further.iter().map(place_of).collect::<Result<_>>()?;
     let input = Arc::new(Schema::new(fields));
-    if expressions.len() > schema.fields().len() {
+    let project = (expressions.len() > schema.fields().len()).then(|| {
         let (output, input) = (Arc::clone(&input), Arc::clone(schema));
-        steps.push(StepPlan::Project { expressions, input, output });
-    }
-    Ok(Prepared { keys, open_until, steps, input })
+        StepPlan::Project { expressions, input, output }
+    });
+    Ok(Prepared { keys, further, project, input })
 }
 
 fn function(

@@ -12,13 +12,19 @@ use crate::sql::functions::window_end_function;
 use crate::sql::relation::{RelationTable, SystemColumn, WindowPart};
 use crate::sql::window_spec::WindowKind;
 
+/// Returns whether `order` begins with the event time of the rows of `input`, ascending.
+pub(super) fn is_time_order(order: &[SortExpr], input: &LogicalPlan) -> Result<bool> {
+    Ok(order.first().is_some_and(|first| first.asc && is_time(&first.expr, input)))
+}
+
 /// Fails unless the rows are ordered by event time first.
 pub(super) fn require_time_order(order: &[SortExpr], input: &LogicalPlan) -> Result<()> {
-    let hint = "begin with the event time, ascending: ORDER BY ts; or partition by `window_start` or `window_end` of a windowed input; over bounded inputs, `--mode batch` takes any order";
+    let hint = "begin with the event time, ascending: ORDER BY ts; or partition by `window_start` or `window_end` of a windowed input; or keep the first rows of each key: QUALIFY row_number() OVER (…) <= 10; over bounded inputs, `--mode batch` takes any order";
     let Some(first) = order.first().filter(|first| !matches!(first.expr, Expr::Literal(..))) else {
         return Err(Error::invalid("`OVER` in a stream needs ORDER BY event time").with_hint(hint));
     };
-    if first.asc && is_time(&first.expr, input) {
+    let by_time = is_time(&first.expr, input);
+    if first.asc && by_time {
         let text = matches!(
             first.expr.get_type(input.schema())?,
             DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8
@@ -32,7 +38,7 @@ pub(super) fn require_time_order(order: &[SortExpr], input: &LogicalPlan) -> Res
             .with_hint("order by `_event_time`, which is the same instant as a TIMESTAMP")),
         };
     }
-    let what = if first.asc { "which is not its event time" } else { "the latest row first" };
+    let what = if by_time { "the latest row first" } else { "which is not its event time" };
     Err(Error::invalid(format!("`OVER` in a stream is ordered by `{}`, {what}", readable(&first.expr)))
         .with_hint(hint))
 }

@@ -20,6 +20,7 @@ use crate::sql::plan::over::{PlannedOver, plan_over};
 use crate::sql::plan::stream_plan::{
     AggregatePlan, OperatorKind, OperatorPlan, ScanPlan, StepPlan, StreamPlan, Target, WindowPlan,
 };
+use crate::sql::plan::top::{FirstRows, PlannedTop, first_rows};
 use crate::sql::plan::window_trace::{TracedWindow, trace_window, window_columns};
 use crate::sql::relation::{Relation, RelationTable, SystemColumn, WindowPart};
 use crate::sql::window_spec::WindowSpec;
@@ -101,6 +102,9 @@ impl Splitter<'_> {
                 self.flow(&projection.input, after, target, place)
             }
             LogicalPlan::Filter(filter) => {
+                if let Some(first) = first_rows(filter)? {
+                    return self.first_rows(&first, after, target, place);
+                }
                 let input = Arc::clone(filter.input.schema());
                 after.insert(0, StepPlan::Filter { condition: filter.predicate.clone(), input });
                 self.flow(&filter.input, after, target, place)
@@ -248,6 +252,32 @@ impl Splitter<'_> {
         })
     }
 
+    fn first_rows(
+        &mut self,
+        first: &FirstRows<'_>,
+        mut steps: Vec<StepPlan>,
+        target: Target,
+        place: Place,
+    ) -> Result<bool> {
+        let at_end = match place {
+            Place::BelowEnd => true,
+            Place::Top => self.request.emit.unwrap_or(self.request.unwindowed) == Emission::Final,
+            Place::BelowInserts => false,
+        };
+        let PlannedTop { kind, input, keys, before, after } =
+            first.plan(&steps, at_end, &Compiler::new(self.state))?;
+        steps.splice(0..0, after);
+        let ordinal = self.operators.len();
+        let exchange = (!keys.is_empty()).then_some(keys);
+        self.operators.push(OperatorPlan { kind, input, exchange, steps, target });
+        let before = before.into_iter().collect();
+        if self.flow(first.input(), before, Target::Operator(ordinal), Place::BelowInserts)? {
+            return Err(Error::not_yet("the first rows of a changelog")
+                .with_hint("give the inner aggregate a WINDOW, or use `--mode batch`"));
+        }
+        Ok(!at_end)
+    }
+
     fn over(&mut self, window: &Window, after: Vec<StepPlan>, target: Target) -> Result<bool> {
         let PlannedOver { kind, input, keys, steps } = plan_over(window, &Compiler::new(self.state))?;
         let ordinal = self.operators.len();
@@ -363,7 +393,7 @@ fn given_window(keys: &[(TracedWindow, Expr)]) -> Result<Option<WindowPlan>> {
     Ok(Some(WindowPlan::Given { bound: bound.clone(), part: traced.part, spec }))
 }
 
-fn project(projection: &Projection) -> StepPlan {
+pub(super) fn project(projection: &Projection) -> StepPlan {
     StepPlan::Project {
         expressions: projection.expr.clone(),
         input: Arc::clone(projection.input.schema()),
