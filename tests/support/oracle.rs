@@ -146,8 +146,91 @@ fn csv(rows: &[Row]) -> String {
     text
 }
 
-/// A window's size and offset in seconds.
-type Window = (i64, i64);
+/// A window; lengths in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Window {
+    Tumbling { size: i64, offset: i64 },
+    Hopping { size: i64, slide: i64, offset: i64 },
+    Cumulate { step: i64, steps: i64, offset: i64 },
+    Session { gap: i64, longest: Option<i64> },
+}
+
+impl Window {
+    fn any() -> impl Strategy<Value = Self> {
+        let tumbling = (1_i64..50, 0_i64..50)
+            .prop_map(|(size, offset)| Self::Tumbling { size, offset: offset % size });
+        let hopping = (1_i64..50, 1_i64..50, 0_i64..20).prop_map(|(a, b, offset)| {
+            let (size, slide) = (a.max(b), a.min(b));
+            Self::Hopping { size, slide, offset: offset % slide }
+        });
+        let cumulate = (1_i64..10, 1_i64..8, 0_i64..10)
+            .prop_map(|(step, steps, offset)| Self::Cumulate { step, steps, offset });
+        let session = (1_i64..15, option::weighted(0.4, 5_i64..40))
+            .prop_map(|(gap, longest)| Self::Session { gap, longest });
+        prop_oneof![2 => tumbling, 3 => hopping, 1 => cumulate, 3 => session]
+    }
+
+    /// Windows of which rows can be late.
+    pub(super) fn of_late_rows() -> impl Strategy<Value = Self> {
+        let tumbling = (1_i64..40).prop_map(|size| Self::Tumbling { size, offset: 0 });
+        let hopping = (1_i64..40, 1_i64..40)
+            .prop_map(|(a, b)| Self::Hopping { size: a.max(b), slide: a.min(b), offset: 0 });
+        let session = (1_i64..15).prop_map(|gap| Self::Session { gap, longest: None });
+        prop_oneof![tumbling, hopping, session]
+    }
+
+    fn clause(self) -> String {
+        match self {
+            Self::Tumbling { size, offset } => format!("TUMBLING({size}s, OFFSET {offset}s)"),
+            Self::Hopping { size, slide, offset } => format!("SLIDING({size}s, {slide}s, OFFSET {offset}s)"),
+            Self::Cumulate { step, steps, offset } => {
+                format!("CUMULATE({step}s, {}s, OFFSET {offset}s)", step * steps)
+            }
+            Self::Session { gap, longest: None } => format!("SESSION({gap}s)"),
+            Self::Session { gap, longest: Some(longest) } => {
+                format!("SESSION(TIMEOUT {gap} SECONDS, MAX_DURATION {longest} SECONDS)")
+            }
+        }
+    }
+
+    /// The windows of a row at `ts` by their definition, in milliseconds; those of a session depend on other rows.
+    fn of_row(self, ts: i64) -> Vec<(i64, i64)> {
+        let (size, slide, offset) = match self {
+            Self::Tumbling { size, offset } => (size, size, offset),
+            Self::Hopping { size, slide, offset } => (size, slide, offset),
+            Self::Cumulate { step, steps, offset } => (step * steps, step * steps, offset),
+            Self::Session { .. } => return vec![],
+        };
+        let (size, slide, offset) = (size * 1_000, slide * 1_000, offset * 1_000);
+        let last = (ts - offset).div_euclid(slide);
+        let starts = (last - size / slide - 1..=last).map(|ordinal| ordinal * slide + offset);
+        let ends = |start: i64| match self {
+            Self::Cumulate { step, steps, .. } => (1..=steps).map(|n| start + n * step * 1_000).collect(),
+            _ => vec![start + size],
+        };
+        starts
+            .flat_map(|start| ends(start).into_iter().map(move |end| (start, end)))
+            .filter(|(start, end)| (*start..*end).contains(&ts))
+            .collect()
+    }
+
+    /// `FROM` for DataFusion alone: the rows with the bounds of their windows; none for sessions, which it has not.
+    fn plain_from(self) -> Option<String> {
+        let (size, slide, offset) = match self {
+            Self::Tumbling { size, offset } => (size, size, offset),
+            Self::Hopping { size, slide, offset } => (size, slide, offset),
+            _ => return None,
+        };
+        let origin = iso(offset * 1_000);
+        let bin = format!("date_bin(INTERVAL '{slide} seconds', ts, TIMESTAMP '{origin}')");
+        let back = (0..=size / slide).map(|n| format!("INTERVAL '{} seconds'", n * slide)).collect::<Vec<_>>().join("), (");
+        Some(format!(
+            "(SELECT s.*, {bin} - back AS window_start, \
+             {bin} - back + INTERVAL '{size} seconds' AS window_end \
+             FROM s CROSS JOIN (VALUES ({back})) AS b(back)) AS w"
+        ))
+    }
+}
 
 /// A generated query.
 #[derive(Debug, Clone)]
@@ -278,15 +361,15 @@ pub(super) fn queries() -> impl Strategy<Value = Query> {
         one_of(&CONDITIONS),
         some_of(&KEYS, 0, 2),
         one_of(&HAVINGS),
-        (1_i64..50, 0_i64..50),
+        Window::any(),
         select(vec!["", "EMIT FINAL", "EMIT CHANGES"]),
     );
-    let windows = windows.prop_map(|(select, condition, keys, having, (size, offset), emit)| Query {
+    let windows = windows.prop_map(|(select, condition, keys, having, window, emit)| Query {
         select,
         condition,
         keys,
         having,
-        window: Some((size, offset % size)),
+        window: Some(window),
         kind: Kind::Aggregate,
         emit,
         ..Query::nothing()
@@ -345,10 +428,10 @@ impl Query {
     }
 
     /// The query whose late rows are counted.
-    pub(super) fn late(size_s: i64, grace_s: i64, bound_s: i64) -> Self {
+    pub(super) fn late(window: Window, grace_s: i64, bound_s: i64) -> Self {
         Self {
             select: vec!["count(*)".to_owned(), "sum(v)".to_owned()],
-            window: Some((size_s, 0)),
+            window: Some(window),
             kind: Kind::Aggregate,
             grace_s,
             bound_s,
@@ -394,9 +477,9 @@ impl Query {
         }
         let mut first = self.keys.clone();
         let mut window = String::new();
-        if let Some((size, offset)) = self.window {
+        if let Some(spec) = self.window {
             first.splice(0..0, ["window_start".to_owned(), "window_end".to_owned()]);
-            window = format!(" WINDOW TUMBLING({size}s, OFFSET {offset}s)");
+            window = format!(" WINDOW {}", spec.clause());
             if self.grace_s > 0 {
                 write!(window, " GRACE PERIOD INTERVAL '{}' SECOND", self.grace_s).unwrap();
             }
@@ -413,10 +496,13 @@ impl Query {
         }
         let mut keys = self.keys.clone();
         let mut query = self.clone();
-        if let Some((size, offset)) = self.window {
-            let start =
-                format!("date_bin(INTERVAL '{size} seconds', ts, TIMESTAMP '{}')", iso(offset * 1_000));
-            keys.splice(0..0, [start.clone(), format!("{start} + INTERVAL '{size} seconds'")]);
+        let (mut from, mut condition) = ("s".to_owned(), self.condition());
+        if let Some(window) = self.window {
+            from = window.plain_from()?;
+            keys.splice(0..0, ["window_start".to_owned(), "window_end".to_owned()]);
+            let inside = "ts >= window_start AND ts < window_end";
+            let own = self.condition.as_ref();
+            condition = own.map_or(format!(" WHERE {inside}"), |own| format!(" WHERE ({own}) AND {inside}"));
         }
         for item in &mut query.select {
             *item = match item.as_str() {
@@ -426,7 +512,7 @@ impl Query {
             };
         }
         let group = if keys.is_empty() { String::new() } else { format!(" GROUP BY {}", keys.join(", ")) };
-        Some(format!("SELECT {} FROM s{}{group}{}", query.items(&keys), self.condition(), self.having()))
+        Some(format!("SELECT {} FROM {from}{condition}{group}{}", query.items(&keys), self.having()))
     }
 }
 
@@ -569,34 +655,61 @@ fn sorted(batches: &[RecordBatch]) -> Vec<String> {
 }
 
 /// What the rules of lateness say, row by row.
-pub(super) fn late_answer(files: &[Vec<Row>], size_s: i64, bound_s: i64, grace_s: i64) -> Found {
+pub(super) fn late_answer(files: &[Vec<Row>], window: Window, bound_s: i64, grace_s: i64) -> Found {
     let mut late = 0;
-    let mut windows: BTreeMap<i64, (i64, Option<i64>)> = BTreeMap::new();
+    let mut windows: BTreeMap<(i64, i64), (i64, Option<i64>)> = BTreeMap::new();
+    let mut in_sessions: Vec<&Row> = vec![];
     for rows in files {
         let mut watermark = i64::MIN;
         for row in rows {
-            let start = row.ts.div_euclid(size_s * 1_000) * size_s * 1_000;
-            if start + (size_s + grace_s) * 1_000 <= watermark {
-                late += 1;
-            } else {
-                let (count, sum) = windows.entry(start).or_default();
+            let is_session = matches!(window, Window::Session { .. });
+            let mut open = window.of_row(row.ts);
+            open.retain(|(_, end)| end + grace_s * 1_000 > watermark);
+            for bounds in &open {
+                let (count, sum) = windows.entry(*bounds).or_default();
                 *count += 1;
-                *sum = match (*sum, row.v) {
-                    (sum, None) => sum,
-                    (sum, Some(v)) => Some(sum.unwrap_or(0) + v),
-                };
+                *sum = added(*sum, row.v);
+            }
+            if is_session && row.ts >= watermark {
+                in_sessions.push(row);
+            } else if open.is_empty() {
+                late += 1;
             }
             watermark = watermark.max(row.ts - bound_s * 1_000);
         }
     }
+    if let Window::Session { gap, .. } = window {
+        windows = sessions(in_sessions, gap * 1_000);
+    }
     let at = |ts: i64| {
-        chrono::DateTime::from_timestamp_millis(ts).unwrap().format("%Y-%m-%dT%H:%M:%S").to_string()
+        let at = chrono::DateTime::from_timestamp_millis(ts).unwrap();
+        at.format("%Y-%m-%dT%H:%M:%S%.f").to_string()
     };
-    let row = |(start, (count, sum)): (i64, (i64, Option<i64>))| {
+    let row = |((start, end), (count, sum)): ((i64, i64), (i64, Option<i64>))| {
         let sum = sum.map_or("NULL".to_owned(), |sum| sum.to_string());
-        format!("{} | {} | {count} | {sum}", at(start), at(start + size_s * 1_000))
+        format!("{} | {} | {count} | {sum}", at(start), at(end))
     };
     let mut rows: Vec<String> = windows.into_iter().map(row).collect();
     rows.sort();
     Found { rows, late }
+}
+
+fn sessions(mut rows: Vec<&Row>, gap: i64) -> BTreeMap<(i64, i64), (i64, Option<i64>)> {
+    rows.sort_by_key(|row| row.ts);
+    let mut sessions: Vec<((i64, i64), (i64, Option<i64>))> = vec![];
+    for row in rows {
+        match sessions.last_mut() {
+            Some(((_, end), (count, sum))) if row.ts < *end => {
+                *end = row.ts + gap;
+                *count += 1;
+                *sum = added(*sum, row.v);
+            }
+            _ => sessions.push(((row.ts, row.ts + gap), (1, row.v))),
+        }
+    }
+    sessions.into_iter().collect()
+}
+
+fn added(sum: Option<i64>, value: Option<i64>) -> Option<i64> {
+    value.map_or(sum, |value| Some(sum.unwrap_or(0) + value))
 }
