@@ -500,6 +500,6 @@ mod cli {
             place.velo(&["run", "-q", "-e", sql, "--param", "symbol=A' OR 'a'='a", "--param", "1=0"]);
         assert_eq!((injected.code, injected.stdout.as_str()), (0, ""), "{}", injected.stderr);
         let missing = place.velo(&["run", "-q", "-e", sql, "--param", "symbol=A"]);
-        missing.says(&["parameter `1` has no value", "--param 1="]);
+        missing.says(&["parameter `$1` has no value", "--param 1="]);
     }
 }

@@ -39,6 +39,18 @@ impl Target {
     }
 }
 
+/// What a `CREATE` does if its name is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Existing {
+    /// It is an error.
+    #[default]
+    Refused,
+    /// What is there stays (`IF NOT EXISTS`).
+    Kept,
+    /// What is there is to go (`OR REPLACE`).
+    Replaced,
+}
+
 /// A statement that runs a query.
 #[derive(Debug, Clone)]
 pub(super) struct Query {
@@ -65,6 +77,8 @@ pub(super) struct Query {
     pub(super) has_rows_window: bool,
     pub(super) is_select: bool,
     pub(super) explain: bool,
+    /// What becomes of it if the stream that it creates is there.
+    pub(super) existing: Existing,
     /// What `SET`, the command line and annotations say.
     pub(super) set: Vec<Entry>,
 }
@@ -125,7 +139,12 @@ fn of_statement(statement: Statement, span: Range<usize>, ordinal: usize) -> Opt
                 None => Target::Options(name.clone(), create.sink_options.clone()),
             };
             let query = of_query(query, name.clone(), span, target);
-            Some(Query { creates: Some(name), casts: false, ..query })
+            let existing = match (create.or_replace, create.if_not_exists) {
+                (true, _) => Existing::Replaced,
+                (false, true) => Existing::Kept,
+                (false, false) => Existing::Refused,
+            };
+            Some(Query { creates: Some(name), casts: false, existing, ..query })
         }
         Statement::Insert { target, columns, source } => {
             let named = Target::Named(target.value.clone());
@@ -189,6 +208,7 @@ fn of_query(query: StreamQuery, name: String, span: Range<usize>, target: Target
         has_rows_window: query.rows_window.is_some(),
         is_select: false,
         explain: false,
+        existing: Existing::Refused,
         set: vec![],
         query: query.query,
     }
@@ -229,6 +249,7 @@ fn of_values(rows: Vec<Vec<ast::Expr>>, name: String, span: Range<usize>, target
         has_rows_window: false,
         is_select: false,
         explain: false,
+        existing: Existing::Refused,
         set: vec![],
     }
 }
@@ -262,7 +283,9 @@ pub(super) fn answer(
                         .with_hint("`SHOW STREAMS` lists what the file declares"));
                 }
             };
-            let names = names.into_iter().filter(|name| like.as_ref().is_none_or(|like| is_like(name, like)));
+            let own = |line: &str| line.split([':', ' ']).next().unwrap_or_default().to_owned();
+            let names =
+                names.into_iter().filter(|line| like.as_ref().is_none_or(|like| is_like(&own(line), like)));
             Ok(names.collect::<Vec<_>>().join("\n"))
         }
         _ => Err(Error::internal("not a question")),

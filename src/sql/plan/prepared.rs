@@ -19,7 +19,7 @@ use super::errors::planning_error;
 use super::nesting::check_nesting;
 use super::planner::Inputs;
 use super::rewrite::{
-    find_system_columns, hide_system_columns, parameters, refuse_header_writes, resolve_case,
+    fetch_as_limit, find_system_columns, hide_system_columns, parameters, refuse_header_writes, resolve_case,
     rewrite_headers, type_literals,
 };
 use super::views::relation_names;
@@ -48,6 +48,7 @@ impl<'a> Prepared<'a> {
         check_nesting(&query, text)?;
         refuse_header_writes(&query)?;
         check_parameters(&query, &inputs.parameters)?;
+        fetch_as_limit(&mut query);
         type_literals(&mut query);
         rewrite_headers(&mut query);
         let system = find_system_columns(&mut query);
