@@ -157,14 +157,17 @@ pub(super) enum Window {
 
 impl Window {
     fn any() -> impl Strategy<Value = Self> {
-        let tumbling = (1_i64..50, 0_i64..50)
-            .prop_map(|(size, offset)| Self::Tumbling { size, offset: offset % size });
+        let tumbling =
+            (1_i64..50, 0_i64..50).prop_map(|(size, offset)| Self::Tumbling { size, offset: offset % size });
         let hopping = (1_i64..50, 1_i64..50, 0_i64..20).prop_map(|(a, b, offset)| {
             let (size, slide) = (a.max(b), a.min(b));
             Self::Hopping { size, slide, offset: offset % slide }
         });
-        let cumulate = (1_i64..10, 1_i64..8, 0_i64..10)
-            .prop_map(|(step, steps, offset)| Self::Cumulate { step, steps, offset });
+        let cumulate = (1_i64..10, 1_i64..8, 0_i64..10).prop_map(|(step, steps, offset)| Self::Cumulate {
+            step,
+            steps,
+            offset,
+        });
         let session = (1_i64..15, option::weighted(0.4, 5_i64..40))
             .prop_map(|(gap, longest)| Self::Session { gap, longest });
         prop_oneof![2 => tumbling, 3 => hopping, 1 => cumulate, 3 => session]
@@ -173,8 +176,11 @@ impl Window {
     /// Windows of which rows can be late.
     pub(super) fn of_late_rows() -> impl Strategy<Value = Self> {
         let tumbling = (1_i64..40).prop_map(|size| Self::Tumbling { size, offset: 0 });
-        let hopping = (1_i64..40, 1_i64..40)
-            .prop_map(|(a, b)| Self::Hopping { size: a.max(b), slide: a.min(b), offset: 0 });
+        let hopping = (1_i64..40, 1_i64..40).prop_map(|(a, b)| Self::Hopping {
+            size: a.max(b),
+            slide: a.min(b),
+            offset: 0,
+        });
         let session = (1_i64..15).prop_map(|gap| Self::Session { gap, longest: None });
         prop_oneof![tumbling, hopping, session]
     }
@@ -223,7 +229,10 @@ impl Window {
         };
         let origin = iso(offset * 1_000);
         let bin = format!("date_bin(INTERVAL '{slide} seconds', ts, TIMESTAMP '{origin}')");
-        let back = (0..=size / slide).map(|n| format!("INTERVAL '{} seconds'", n * slide)).collect::<Vec<_>>().join("), (");
+        let back = (0..=size / slide)
+            .map(|n| format!("INTERVAL '{} seconds'", n * slide))
+            .collect::<Vec<_>>()
+            .join("), (");
         Some(format!(
             "(SELECT s.*, {bin} - back AS window_start, \
              {bin} - back + INTERVAL '{size} seconds' AS window_end \

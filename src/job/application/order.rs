@@ -1,12 +1,15 @@
 //! The order of planning: each query after those that it reads, and nothing that depends on what failed.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use sqlparser::ast;
 
 use super::planning::Planning;
-use super::statements::Query;
-use crate::error::{Error, ErrorKind};
+use super::statements::{Existing, Query};
+use crate::config::Entry;
+use crate::error::{Error, ErrorKind, Result};
+use crate::job::JobOptions;
 use crate::sql::mark;
 use crate::sql::plan::{Inputs, inline_views, relation_names};
 
@@ -32,10 +35,13 @@ impl Planning<'_> {
             };
             let query = waiting.remove(next);
             let created = query.gives();
-            if let Some(error) =
-                created.as_deref().filter(|_| !query.explain).and_then(|name| self.created_already(name))
+            if let Some(name) = created.as_deref().filter(|_| !query.explain)
+                && !self.is_free(name)
             {
-                self.errors.push(mark(error, self.text, query.span));
+                match taken(name, query.existing) {
+                    Ok(notice) => self.notices.push(notice),
+                    Err(error) => self.errors.push(mark(error, self.text, query.span)),
+                }
                 continue;
             }
             let read_by_others = created
@@ -48,6 +54,13 @@ impl Planning<'_> {
             }
         }
         self.check_views();
+    }
+
+    /// Checks options that no query takes, because there is none.
+    pub(super) fn check_options(&mut self, queries: &[Query], set: Vec<Entry>) {
+        if queries.is_empty() {
+            self.errors.extend(JobOptions::read(set).err());
+        }
     }
 
     /// Finds views that read each other in a circle, and those that read what failed.
@@ -96,13 +109,10 @@ impl Planning<'_> {
         followed
     }
 
-    /// Returns the error for a name that a query cannot create, because it is there.
-    fn created_already(&mut self, name: &str) -> Option<Error> {
+    /// Takes a name for what a query creates; returns whether nothing has it.
+    fn is_free(&mut self, name: &str) -> bool {
         let known = self.catalog.names().iter().any(|known| known == name);
-        (known || !self.created.insert(name.to_owned())).then(|| {
-            Error::invalid(format!("`{name}` is declared already"))
-                .with_hint(format!("use another name, or write into it: INSERT INTO {name} SELECT …"))
-        })
+        !known && self.created.insert(name.to_owned())
     }
 
     fn depends_on_failed(&self, query: &Query) -> bool {
@@ -134,7 +144,7 @@ impl Planning<'_> {
             }
             let checked = self.inputs(&inlined, &reads).and_then(|inputs| {
                 let checked = self.planner.check(&inlined, self.text, &inputs);
-                checked.map_err(|error| self.all_errors(&inlined, &inputs, error))
+                checked.map_err(|error| self.all_errors((&inlined, &span), &inputs, error))
             });
             if let Err(error) = checked {
                 self.errors.push(mark(error, self.text, span));
@@ -143,17 +153,40 @@ impl Planning<'_> {
     }
 
     /// Tells all errors of a query that `error` is the first of: returns one and keeps the others.
-    pub(super) fn all_errors(&mut self, query: &ast::Query, inputs: &Inputs, error: Error) -> Error {
+    pub(super) fn all_errors(
+        &mut self,
+        (query, place): (&ast::Query, &Range<usize>),
+        inputs: &Inputs,
+        error: Error,
+    ) -> Error {
         if error.kind() != ErrorKind::Invalid {
             return error;
         }
         let mut found = self.planner.diagnose(query, self.text, inputs);
         match found.pop() {
             Some(last) => {
-                self.errors.append(&mut found);
+                let marked = found.into_iter().map(|error| mark(error, self.text, place.clone()));
+                self.errors.extend(marked);
                 last
             }
             None => error,
         }
     }
+}
+
+/// Returns what to say of a `CREATE … AS` whose name is taken.
+fn taken(name: &str, existing: Existing) -> Result<String> {
+    match existing {
+        Existing::Kept => Ok(format!("`{name}` is there already and stays as it is")),
+        Existing::Replaced => {
+            Err(Error::not_yet(format!("replacing the stream `{name}`")).with_hint("use another name"))
+        }
+        Existing::Refused => Err(Error::invalid(format!("`{name}` is declared already"))
+            .with_hint(format!("use another name, or write into it: INSERT INTO {name} SELECT …"))),
+    }
+}
+
+/// Leaves each error out that is told already: a view's error comes up wherever the view is read.
+pub(super) fn dedup(errors: &mut Vec<Error>) {
+    errors.dedup_by(|later, earlier| later.span() == earlier.span() && later.message() == earlier.message());
 }

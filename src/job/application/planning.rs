@@ -97,7 +97,7 @@ pub(super) struct Planning<'a> {
     jobs: Vec<PlannedJob>,
     between: Vec<Arc<MemoryStream>>,
     answers: Vec<String>,
-    notices: Vec<String>,
+    pub(super) notices: Vec<String>,
     pub(super) errors: Vec<Error>,
     /// Streams in memory that some query writes.
     written: BTreeSet<String>,
@@ -145,6 +145,7 @@ impl<'a> Planning<'a> {
                     if let Err(error) = self.declaration(statement) {
                         self.errors.push(mark(error, self.text, span));
                         self.failed.extend(statement.declares().map(|name| name.value.clone()));
+                        continue;
                     } else if let Statement::CreateView { name, .. } = statement {
                         self.own_views.push((name.value.clone(), span));
                     }
@@ -152,6 +153,7 @@ impl<'a> Planning<'a> {
             }
             waiting.extend(queries(parsed, &set, waiting.len()));
         }
+        self.check_options(&waiting, set);
         self.plan_queries(waiting);
         self.finish()
     }
@@ -186,6 +188,8 @@ impl<'a> Planning<'a> {
             Statement::NotYet { what } => Err(Error::not_yet(format!("`{what}`")).with_hint(
                 "an application declares streams, creates streams from queries, inserts and selects",
             )),
+            Statement::Explain { analyze: true, .. } => Err(Error::not_yet("`EXPLAIN ANALYZE`")
+                .with_hint("`EXPLAIN` shows the plan; `velo run --report` writes what a run did")),
             Statement::Drop { .. } => Err(Error::not_yet("`DROP` in an application")
                 .with_hint("an application's streams end with it; leave the statement out")),
             Statement::Show { .. } | Statement::Describe { .. } => {
@@ -225,7 +229,7 @@ impl<'a> Planning<'a> {
         };
         let work = match self.work(&query, &inputs, &shape, &job_options) {
             Ok(work) => work,
-            Err(error) => return Err(self.all_errors(&query.query, &inputs, error)),
+            Err(error) => return Err(self.all_errors((&query.query, &query.span), &inputs, error)),
         };
         self.add_job(query, work, destination, job_options)
     }
@@ -450,7 +454,7 @@ impl<'a> Planning<'a> {
     fn finish(mut self) -> Result<PlannedApplication, Vec<Error>> {
         if !self.errors.is_empty() {
             self.errors.sort_by_key(|error| error.span().map_or(usize::MAX, |span: Range<usize>| span.start));
-            dedup(&mut self.errors);
+            super::order::dedup(&mut self.errors);
             return Err(self.errors);
         }
         self.notices.append(&mut self.catalog.notices);
@@ -467,11 +471,6 @@ impl<'a> Planning<'a> {
             catalog: self.catalog,
         })
     }
-}
-
-/// Leaves each error out that is told already: a view's error comes up wherever the view is read.
-fn dedup(errors: &mut Vec<Error>) {
-    errors.dedup_by(|later, earlier| later.span() == earlier.span() && later.message() == earlier.message());
 }
 
 fn says_mode(options: &JobOptions) -> bool {

@@ -39,6 +39,18 @@ impl Target {
     }
 }
 
+/// What a `CREATE` does if its name is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Existing {
+    /// It is an error.
+    #[default]
+    Refused,
+    /// What is there stays (`IF NOT EXISTS`).
+    Kept,
+    /// What is there is to go (`OR REPLACE`).
+    Replaced,
+}
+
 /// A statement that runs a query.
 #[derive(Debug, Clone)]
 pub(super) struct Query {
@@ -63,6 +75,8 @@ pub(super) struct Query {
     pub(super) has_window: bool,
     pub(super) is_select: bool,
     pub(super) explain: bool,
+    /// What becomes of it if the stream that it creates is there.
+    pub(super) existing: Existing,
     /// What `SET`, the command line and annotations say.
     pub(super) set: Vec<Entry>,
 }
@@ -123,7 +137,12 @@ fn of_statement(statement: Statement, span: Range<usize>, ordinal: usize) -> Opt
                 None => Target::Options(name.clone(), create.sink_options.clone()),
             };
             let query = of_query(query, name.clone(), span, target);
-            Some(Query { creates: Some(name), casts: false, ..query })
+            let existing = match (create.or_replace, create.if_not_exists) {
+                (true, _) => Existing::Replaced,
+                (false, true) => Existing::Kept,
+                (false, false) => Existing::Refused,
+            };
+            Some(Query { creates: Some(name), casts: false, existing, ..query })
         }
         Statement::Insert { target, columns, source } => {
             let named = Target::Named(target.value.clone());
@@ -186,6 +205,7 @@ fn of_query(query: StreamQuery, name: String, span: Range<usize>, target: Target
         has_window: text.contains(crate::sql::WINDOW_START),
         is_select: false,
         explain: false,
+        existing: Existing::Refused,
         set: vec![],
         query: query.query,
     }
@@ -225,6 +245,7 @@ fn of_values(rows: Vec<Vec<ast::Expr>>, name: String, span: Range<usize>, target
         has_window: false,
         is_select: false,
         explain: false,
+        existing: Existing::Refused,
         set: vec![],
     }
 }
@@ -258,7 +279,9 @@ pub(super) fn answer(
                         .with_hint("`SHOW STREAMS` lists what the file declares"));
                 }
             };
-            let names = names.into_iter().filter(|name| like.as_ref().is_none_or(|like| is_like(name, like)));
+            let own = |line: &str| line.split([':', ' ']).next().unwrap_or_default().to_owned();
+            let names =
+                names.into_iter().filter(|line| like.as_ref().is_none_or(|like| is_like(&own(line), like)));
             Ok(names.collect::<Vec<_>>().join("\n"))
         }
         _ => Err(Error::internal("not a question")),

@@ -19,6 +19,13 @@ pub(super) fn planning_error(error: DataFusionError, text: &str, relations: &[St
     let ours = match error {
         DataFusionError::SchemaError(error, _) => schema_error(*error),
         DataFusionError::Plan(message) => plan_error(&message, relations),
+        DataFusionError::ArrowError(cause, _) => match cast_error(&cause.to_string()) {
+            Some(error) => error,
+            None => Error::from(*cause),
+        },
+        DataFusionError::NotImplemented(message) if message.contains("not ") => {
+            Error::invalid(tidy(&message)).with_hint("write it another way; the SQL is that of DataFusion")
+        }
         other => Error::from(other),
     };
     let ours = match (ours.kind(), diagnostic) {
@@ -66,6 +73,17 @@ fn schema_error(error: SchemaError) -> Error {
     }
 }
 
+/// Returns the error for a text that a constant cast cannot read.
+fn cast_error(message: &str) -> Option<Error> {
+    let (_, rest) = message.split_once("Cannot cast string '")?;
+    let (text, rest) = rest.rsplit_once("' to value of ")?;
+    let data_type = sql_types(rest.split_whitespace().next()?);
+    Some(
+        Error::invalid(format!("`'{text}'` cannot be read as {data_type}"))
+            .with_hint("TRY_CAST gives NULL where a text cannot be read"),
+    )
+}
+
 fn field_not_found(field: &Column, valid: &[Column]) -> Error {
     let shown = valid.iter().filter(|column| !column.name.starts_with("__"));
     let sources: BTreeSet<&str> =
@@ -75,6 +93,10 @@ fn field_not_found(field: &Column, valid: &[Column]) -> Error {
         && !sources.contains(source)
     {
         return unknown_source(source, sources.into_iter().collect());
+    }
+    if field.name == "_headers" {
+        return Error::invalid("`HEADER` reads the headers of messages, and these rows have none")
+            .with_hint("read the headers in the query that reads the stream, and give them a name");
     }
     let mut names: Vec<&str> = vec![];
     shown.for_each(|column| {
@@ -142,30 +164,66 @@ fn plan_error(message: &str, relations: &[String]) -> Error {
         return unknown_source(name, vec![])
             .with_hint("`x.*` takes the name or the alias of a source in FROM");
     }
+    clause_error(message).unwrap_or_else(|| Error::invalid(tidy(message)))
+}
+
+/// Returns the error of a clause that cannot be as it is.
+fn clause_error(message: &str) -> Option<Error> {
     if message.starts_with("Expected LIMIT") || message.starts_with("LIMIT must") {
-        return Error::invalid("`LIMIT` takes a whole number from 0").with_hint("write it like LIMIT 10");
+        return Some(
+            Error::invalid("`LIMIT` takes a whole number from 0").with_hint("write it like LIMIT 10"),
+        );
     }
     if message.starts_with("Expected OFFSET") || message.starts_with("OFFSET must") {
-        return Error::invalid("`OFFSET` takes a whole number from 0").with_hint("write it like OFFSET 10");
+        return Some(
+            Error::invalid("`OFFSET` takes a whole number from 0").with_hint("write it like OFFSET 10"),
+        );
+    }
+    if let Some(rest) = message.strip_prefix("Order by column out of bounds, specified: ") {
+        let (position, items) = rest.split_once(", max: ").unwrap_or((rest, "fewer"));
+        return Some(
+            Error::invalid(format!("`ORDER BY {position}`, and there are {items} select items"))
+                .with_hint("positions count from 1"),
+        );
+    }
+    if message.starts_with("Inconsistent data length across values list") {
+        return Some(
+            Error::invalid("the rows of `VALUES` differ in length")
+                .with_hint("give each row the same columns"),
+        );
+    }
+    if message.starts_with("Source table contains") {
+        return Some(
+            Error::invalid("an alias names more or fewer columns than the source has")
+                .with_hint("write one name for each column: t (a, b)"),
+        );
     }
     if message.starts_with("QUALIFY clause requires") {
-        return Error::invalid("`QUALIFY` decides over window functions, and there is none")
-            .with_hint("without `OVER (…)` in the query, use WHERE or HAVING");
+        return Some(
+            Error::invalid("`QUALIFY` decides over window functions, and there is none")
+                .with_hint("without `OVER (…)` in the query, use WHERE or HAVING"),
+        );
     }
     if message.starts_with("SELECT * with no tables") {
-        return Error::invalid("`*` has no columns: the query has no FROM")
-            .with_hint("name a source: SELECT * FROM …");
+        return Some(
+            Error::invalid("`*` has no columns: the query has no FROM")
+                .with_hint("name a source: SELECT * FROM …"),
+        );
     }
     if message.contains("cannot be nested") {
-        return Error::invalid("an aggregate inside an aggregate")
-            .with_hint("compute the inner one in a subquery and aggregate its result");
+        return Some(
+            Error::invalid("an aggregate inside an aggregate")
+                .with_hint("compute the inner one in a subquery and aggregate its result"),
+        );
     }
     if let Some(rest) = message.strip_prefix("WITH query name ") {
         let name = rest.split('"').nth(1).unwrap_or_default();
-        return Error::invalid(format!("`{name}` stands twice in `WITH`"))
-            .with_hint("give one of them another name");
+        return Some(
+            Error::invalid(format!("`{name}` stands twice in `WITH`"))
+                .with_hint("give one of them another name"),
+        );
     }
-    Error::invalid(tidy(message))
+    None
 }
 
 /// Writes the types of a call as SQL does.

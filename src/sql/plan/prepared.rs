@@ -20,7 +20,8 @@ use super::header_writes::refuse_stray_writes;
 use super::nesting::check_nesting;
 use super::planner::Inputs;
 use super::rewrite::{
-    find_system_columns, hide_system_columns, parameters, resolve_case, rewrite_headers, type_literals,
+    fetch_as_limit, find_system_columns, hide_system_columns, parameters, resolve_case, rewrite_headers,
+    type_literals,
 };
 use super::views::relation_names;
 use crate::error::{Error, Result};
@@ -48,6 +49,7 @@ impl<'a> Prepared<'a> {
         check_nesting(&query, text)?;
         refuse_stray_writes(&query)?;
         check_parameters(&query, &inputs.parameters)?;
+        fetch_as_limit(&mut query);
         type_literals(&mut query);
         rewrite_headers(&mut query);
         let system = find_system_columns(&mut query);

@@ -6,9 +6,9 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     CastKind, DataType, ExactNumberInfo, ExcludeSelectItem, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Ident, ObjectName, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    SetExpr, TableFactor, Value, VisitMut, VisitorMut, WildcardAdditionalOptions, visit_expressions,
-    visit_expressions_mut,
+    FunctionArguments, Ident, LimitClause, ObjectName, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, TableFactor, Value, VisitMut, VisitorMut,
+    WildcardAdditionalOptions, visit_expressions, visit_expressions_mut,
 };
 
 use crate::sql::relation::SystemColumn;
@@ -60,6 +60,33 @@ pub(super) fn type_literals(query: &mut Query) {
             };
         }
     });
+}
+
+/// Writes `FETCH FIRST n ROWS ONLY` as `LIMIT n`, which the planner knows.
+pub(super) fn fetch_as_limit(query: &mut Query) {
+    struct Fetches;
+    impl VisitorMut for Fetches {
+        type Break = Infallible;
+
+        fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Infallible> {
+            let Some(fetch) = query.fetch.take_if(|fetch| !fetch.percent && !fetch.with_ties) else {
+                return ControlFlow::Continue(());
+            };
+            let one = || Expr::value(Value::Number("1".to_owned(), false));
+            let rows = Some(fetch.quantity.clone().unwrap_or_else(one));
+            match &mut query.limit_clause {
+                None => {
+                    query.limit_clause =
+                        Some(LimitClause::LimitOffset { limit: rows, offset: None, limit_by: vec![] });
+                }
+                Some(LimitClause::LimitOffset { limit: limit @ None, .. }) => *limit = rows,
+                // Both a limit and a number to fetch: the planner says that it takes one.
+                Some(_) => query.fetch = Some(fetch),
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    unbroken(query.visit(&mut Fetches));
 }
 
 /// Returns the parameters that a query names, `1` for `$1` and `name` for `:name`.

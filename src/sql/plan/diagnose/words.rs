@@ -113,7 +113,7 @@ pub(super) fn aggregate_in(name: &str, clause: &str, place: Option<Range<usize>>
 /// Returns the error for a result with two columns of one name.
 pub(super) fn twice(name: &str, place: Option<Range<usize>>) -> Error {
     Error::invalid(format!("two columns of the result are called `{name}`"))
-        .with_hint(format!("give one of them another name: … AS {name}_2"))
+        .with_hint("give one of them a name of its own: … AS name")
         .at(place)
 }
 
