@@ -11,7 +11,9 @@ mod yaml;
 
 pub use entry::{Entry, Origin, is_secret, shown_value};
 pub use environment::{Environment, ProcessEnvironment, environment_entries, substitute};
-pub use quantity::{duration_text, parse_bool, parse_bytes, parse_duration};
+pub use quantity::{
+    BadQuantity, duration_text, parse_bool, parse_bytes, parse_duration, read_duration, time_units,
+};
 pub use schema_text::{parse_data_type, parse_fields};
 pub use yaml::{FieldText, YamlOptions, load_yaml_options, with_config_file};
 

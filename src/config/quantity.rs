@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+/// Names of units and what each is in the smallest.
+type Units = &'static [(&'static [&'static str], u128)];
+
 /// Names of units of time with their nanoseconds.
-const TIME_UNITS: &[(&[&str], u128)] = &[
+const TIME_UNITS: Units = &[
     (&["ns", "nano", "nanos", "nanosecond", "nanoseconds"], 1),
     (&["us", "µs", "μs", "micro", "micros", "microsecond", "microseconds"], 1_000),
     (&["ms", "milli", "millis", "millisecond", "milliseconds"], 1_000_000),
@@ -15,8 +18,8 @@ const TIME_UNITS: &[(&[&str], u128)] = &[
 ];
 
 /// Names of units of size with their bytes. A bare letter is the binary unit, as for Java and DataFusion.
-const SIZE_UNITS: &[(&[&str], u128)] = &[
-    (&["", "b", "byte", "bytes"], 1),
+const SIZE_UNITS: Units = &[
+    (&["b", "byte", "bytes"], 1),
     (&["kb"], 1_000),
     (&["mb"], 1_000_000),
     (&["gb"], 1_000_000_000),
@@ -27,24 +30,39 @@ const SIZE_UNITS: &[(&[&str], u128)] = &[
     (&["t", "tib"], 1 << 40),
 ];
 
+/// Why a quantity could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BadQuantity {
+    /// There is no text.
+    Empty,
+    /// It is below zero.
+    Negative,
+    /// This stands where a number should.
+    NotANumber(String),
+    /// A number has no unit.
+    NoUnit,
+    /// This is no unit.
+    UnknownUnit(String),
+    /// It is no whole number of the smallest unit.
+    TooFine,
+    /// It is too large to count.
+    TooLarge,
+}
+
+/// Reads a duration in nanoseconds; `bare` is the unit of a number that stands alone, where it may.
+pub fn read_duration(text: &str, bare: Option<Duration>) -> Result<u128, BadQuantity> {
+    sum_of_parts(text, TIME_UNITS, bare.map(|unit| unit.as_nanos()))
+}
+
+/// Returns the names of the units of time, for suggestions.
+pub fn time_units() -> impl Iterator<Item = &'static str> {
+    TIME_UNITS.iter().flat_map(|(names, _)| names.iter().copied())
+}
+
 /// Reads a duration: `500ms`, `2.5s`, `10 seconds`, `1 minute 30 seconds`; a bare number is milliseconds.
 pub fn parse_duration(text: &str) -> Option<Duration> {
-    let mut rest = text.trim();
-    if !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()) {
-        return rest.parse().ok().map(Duration::from_millis);
-    }
-    let mut nanos = 0_u128;
-    loop {
-        let (amount, after) = split_number(rest)?;
-        let after = after.trim_start();
-        let end = after.find(|c: char| !c.is_alphabetic()).unwrap_or(after.len());
-        let (unit, after) = after.split_at(end);
-        nanos = nanos.checked_add(amount.times(unit_size(TIME_UNITS, unit)?)?)?;
-        rest = after.trim_start();
-        if rest.is_empty() {
-            break;
-        }
-    }
+    let whole = text.trim().bytes().all(|byte| byte.is_ascii_digit());
+    let nanos = read_duration(text, whole.then_some(Duration::from_millis(1))).ok()?;
     let seconds = u64::try_from(nanos / 1_000_000_000).ok()?;
     let fraction = u32::try_from(nanos % 1_000_000_000).ok()?;
     Some(Duration::new(seconds, fraction))
@@ -52,8 +70,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 
 /// Reads a size in bytes: `4096`, `64KB` (64,000), `64KiB` (65,536), `1.5 GB`.
 pub fn parse_bytes(text: &str) -> Option<u64> {
-    let (amount, unit) = split_number(text.trim())?;
-    u64::try_from(amount.times(unit_size(SIZE_UNITS, unit.trim())?)?).ok()
+    u64::try_from(sum_of_parts(text, SIZE_UNITS, Some(1)).ok()?).ok()
 }
 
 /// Reads `true`, `yes`, `1`, `on` and their opposites, in any case.
@@ -80,30 +97,72 @@ pub fn duration_text(duration: Duration) -> String {
     }
 }
 
-/// A decimal number without sign: all digits as one integer, of which `decimals` stand after the point.
-struct Amount {
-    digits: u128,
-    decimals: u32,
+/// Adds up `number unit number unit …` in the smallest unit of `units`.
+fn sum_of_parts(text: &str, units: Units, bare: Option<u128>) -> Result<u128, BadQuantity> {
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return Err(BadQuantity::Empty);
+    }
+    let mut total = 0_u128;
+    let mut parts = 0;
+    while !rest.is_empty() {
+        if rest.starts_with('-') {
+            return Err(BadQuantity::Negative);
+        }
+        let (number, after) = cut(rest, |c| c.is_ascii_digit() || c == '.' || c == '_');
+        if number.is_empty() {
+            return Err(BadQuantity::NotANumber(
+                rest.split_whitespace().next().unwrap_or_default().to_owned(),
+            ));
+        }
+        let (unit, after) = cut(after.trim_start(), char::is_alphabetic);
+        let factor = match (unit, bare) {
+            ("", Some(factor)) if parts == 0 && after.trim().is_empty() => factor,
+            ("", _) => return Err(BadQuantity::NoUnit),
+            _ => factor_of(unit, units)?,
+        };
+        let value = scaled(number, factor)?;
+        total = total.checked_add(value).ok_or(BadQuantity::TooLarge)?;
+        parts += 1;
+        rest = after.trim_start();
+    }
+    Ok(total)
 }
 
-impl Amount {
-    /// Multiplies by a unit; what is smaller than one is cut off.
-    fn times(&self, unit: u128) -> Option<u128> {
-        Some(self.digits.checked_mul(unit)? / 10_u128.checked_pow(self.decimals)?)
+/// Returns the longest start of `text` whose characters fit, and the rest.
+fn cut(text: &str, fits: impl Fn(char) -> bool) -> (&str, &str) {
+    let end = text.find(|c| !fits(c)).unwrap_or(text.len());
+    text.split_at_checked(end).unwrap_or((text, ""))
+}
+
+fn factor_of(unit: &str, units: Units) -> Result<u128, BadQuantity> {
+    let lower = unit.to_lowercase();
+    match units.iter().find(|(names, _)| names.contains(&lower.as_str())) {
+        Some((_, factor)) => Ok(*factor),
+        None => Err(BadQuantity::UnknownUnit(lower)),
     }
 }
 
-/// Splits a number from the front of `text`.
-fn split_number(text: &str) -> Option<(Amount, &str)> {
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_').unwrap_or(text.len());
-    let (number, rest) = text.split_at(end);
-    let number = number.replace('_', "");
-    let (whole, fraction) = number.split_once('.').unwrap_or((&number, ""));
-    let digits = format!("{whole}{fraction}").parse().ok()?;
-    Some((Amount { digits, decimals: u32::try_from(fraction.len()).ok()? }, rest))
-}
-
-fn unit_size(units: &[(&[&str], u128)], name: &str) -> Option<u128> {
-    let name = name.to_lowercase();
-    units.iter().find(|(names, _)| names.contains(&name.as_str())).map(|(_, size)| *size)
+/// Multiplies a decimal number in text with `factor`, exactly.
+fn scaled(number: &str, factor: u128) -> Result<u128, BadQuantity> {
+    let digits = number.replace('_', "");
+    let (whole, fraction) = digits.split_once('.').unwrap_or((&digits, ""));
+    if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
+        return Err(BadQuantity::NotANumber(number.to_owned()));
+    }
+    let whole =
+        if whole.is_empty() { 0 } else { whole.parse::<u128>().map_err(|_| BadQuantity::TooLarge)? };
+    let fraction = fraction.trim_end_matches('0');
+    let value = whole.checked_mul(factor).ok_or(BadQuantity::TooLarge)?;
+    if fraction.is_empty() {
+        return Ok(value);
+    }
+    let places = u32::try_from(fraction.len()).map_err(|_| BadQuantity::TooFine)?;
+    let scale = 10_u128.checked_pow(places).ok_or(BadQuantity::TooFine)?;
+    let part = fraction.parse::<u128>().map_err(|_| BadQuantity::TooFine)?;
+    let part = part.checked_mul(factor).ok_or(BadQuantity::TooFine)?;
+    if part % scale != 0 {
+        return Err(BadQuantity::TooFine);
+    }
+    value.checked_add(part / scale).ok_or(BadQuantity::TooLarge)
 }

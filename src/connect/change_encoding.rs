@@ -54,9 +54,11 @@ impl ChangeEncoding {
         }
     }
 
-    /// Returns the encoding for a form.
-    pub(super) fn of(form: ChangelogForm) -> Self {
+    /// Returns the encoding of what is written in a form; a sink of inserts that is given a `changelog` all the same, by
+    /// the predecessor's files, appends its new rows.
+    pub(super) fn of(form: ChangelogForm, changelog: bool) -> Self {
         match form {
+            ChangelogForm::AppendOnly if changelog => Self::NewRows,
             ChangelogForm::AppendOnly => Self::Rows,
             ChangelogForm::Op => Self::Op,
             ChangelogForm::Upsert | ChangelogForm::NewRows => Self::NewRows,

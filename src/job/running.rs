@@ -446,15 +446,19 @@ fn work(mut scans: Vec<Scan>, tickets: &Receiver<Ticket>, driver: &Sender<ToDriv
 
 /// The sink thread: writes epochs until the job ends.
 fn run_sink(mut sink: Box<dyn Sink>, input: &Receiver<ToSink>, progress: &Progress) -> Result<Written> {
+    let mut unflushed = false;
     while let Ok(message) = input.recv() {
         match message {
             ToSink::Epoch(changes, watermark) => {
+                unflushed |= !changes.is_empty();
                 for batch in &changes {
                     sink.write(batch)?;
                 }
                 sink.advance(watermark)?;
-                if !changes.is_empty() && input.is_empty() {
+                // The epoch that empties the queue may be one without changes.
+                if unflushed && input.is_empty() {
                     sink.flush()?;
+                    unflushed = false;
                 }
                 progress.wrote();
             }

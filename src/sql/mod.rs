@@ -30,7 +30,7 @@ mod window_spec;
 pub use annotation::{Annotation, Annotations, Notice};
 pub use caret::{line_and_column, show};
 pub use dialect::VeloDialect;
-pub use duration::{BareNumber, parse_duration_ms, parse_duration_ms_in, parse_size_bytes};
+pub use duration::{BareNumber, parse_duration_ms, parse_duration_ms_in};
 pub use mark::mark;
 pub use parse::{
     Application, SESSION_DURATION, WINDOW_END, WINDOW_START, parse_application, parse_expression,

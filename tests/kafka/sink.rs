@@ -121,6 +121,17 @@ fn rows_become_messages_with_key_and_time() {
     assert_eq!(server.consume("json.key")[0].key, Some(br#"{"id":"7"}"#.to_vec()));
 }
 
+#[test]
+fn the_new_rows_of_a_changelog_can_stand_for_themselves() {
+    let Some(server) = KafkaServer::shared() else { return };
+    let mut sink = open(KafkaSinkSettings { changelog: Changelog::NewRows, ..settings(&server, "new.rows") });
+    sink.write(&changes(&[(1, Some("ada"), 1), (1, Some("ada"), -1), (2, None, 1)])).unwrap();
+    sink.finish().unwrap();
+    let keys: Vec<Option<String>> = server.consume("new.rows").iter().map(|record| pair(record).0).collect();
+    assert_eq!(keys, [Some("1".to_owned()), Some("2".to_owned())]);
+    assert_eq!(sink.written().rows, 2);
+}
+
 trait WriteAndFinish {
     fn write_and_finish(self, changes: &ChangeBatch);
 }

@@ -240,7 +240,7 @@ impl SinkConnector for FileSinkConnector {
     }
 
     fn open(&self, request: &WriteRequest) -> Result<Box<dyn Sink>> {
-        let encoding = ChangeEncoding::of(self.changelog);
+        let encoding = ChangeEncoding::of(self.changelog, request.changelog);
         Ok(match &self.format {
             Some(format) => Box::new(LineSink::create(
                 &self.path,

@@ -264,7 +264,8 @@ impl SinkConnector for KafkaSinkConnector {
         let changelog = match self.changelog {
             ChangelogForm::Op => Changelog::Op,
             ChangelogForm::Upsert => Changelog::Upsert,
-            ChangelogForm::AppendOnly | ChangelogForm::NewRows => Changelog::AppendOnly,
+            ChangelogForm::AppendOnly if !request.changelog => Changelog::AppendOnly,
+            ChangelogForm::AppendOnly | ChangelogForm::NewRows => Changelog::NewRows,
         };
         let encoded = if changelog == Changelog::Op {
             crate::connect::ChangeEncoding::Op.schema(&visible)

@@ -67,6 +67,8 @@ pub enum Changelog {
     /// There are none: a delete is an error.
     #[default]
     AppendOnly,
+    /// They are left out: the new rows stand for themselves.
+    NewRows,
     /// A delete is a message with the row's key and no value, unless the key gets a new row before the next flush.
     Upsert,
     /// Every row has a leading column `_op`, either `insert` or `delete`.

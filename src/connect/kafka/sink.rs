@@ -260,7 +260,13 @@ impl Sink for KafkaSink {
                 let values = arrow::compute::filter_record_batch(changes.rows(), &kept)?;
                 self.send_rows(changes.rows(), Some(&kept), &values)?;
             }
-            (Changelog::AppendOnly | Changelog::Upsert, None) => {
+            (Changelog::NewRows, Some(kept)) => {
+                let rows = arrow::compute::filter_record_batch(changes.rows(), &kept)?;
+                self.send_rows(&rows, None, &rows)?;
+                self.count(rows.num_rows());
+                return Ok(());
+            }
+            (Changelog::AppendOnly | Changelog::NewRows | Changelog::Upsert, None) => {
                 self.send_rows(changes.rows(), None, changes.rows())?;
             }
         }

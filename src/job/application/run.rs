@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow::array::BooleanArray;
 use datafusion::logical_expr::LogicalPlan;
 use parking_lot::Mutex;
 
 use super::planning::{PlannedApplication, PlannedJob, Work};
 use super::settings::Settings;
-use crate::connect::{ChangelogForm, ChunkLimits, Sink, WriteRequest, Written};
+use crate::connect::{ChunkLimits, Sink, WriteRequest, Written};
 use crate::error::{Error, Result};
 use crate::flow::ChangeBatch;
 use crate::job::batch::{BatchJob, BatchSpec};
@@ -49,11 +48,7 @@ impl PlannedJob {
             changelog: self.changelog,
             clock: Arc::clone(&settings.clock),
         };
-        let sink = self.sink.open(&request)?;
-        Ok(match (self.changelog, self.sink.changelog_form()) {
-            (true, ChangelogForm::AppendOnly) => Box::new(AppendingSink(sink)) as Box<dyn Sink>,
-            _ => sink,
-        })
+        self.sink.open(&request)
     }
 
     /// Returns what to start the job with, if it follows its inputs.
@@ -241,33 +236,6 @@ fn open_sinks(jobs: &[PlannedJob], settings: &Settings) -> Result<Vec<Box<dyn Si
         sinks.push(Box::new(SharedSink { writer, written: Written::default(), at_end: false }));
     }
     Ok(sinks)
-}
-
-/// A sink that appends the new rows of changes and lets the old ones stand, as the predecessor's files expect.
-struct AppendingSink(Box<dyn Sink>);
-
-impl Sink for AppendingSink {
-    fn write(&mut self, changes: &ChangeBatch) -> Result<()> {
-        let Some(weights) = changes.weights() else { return self.0.write(changes) };
-        let new: BooleanArray = weights.iter().map(|weight| weight.map(|weight| weight > 0)).collect();
-        self.0.write(&ChangeBatch::inserts(changes.filter(&new)?.rows().clone()))
-    }
-
-    fn advance(&mut self, watermark: Watermark) -> Result<()> {
-        self.0.advance(watermark)
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        self.0.flush()
-    }
-
-    fn finish(&mut self) -> Result<()> {
-        self.0.finish()
-    }
-
-    fn written(&self) -> Written {
-        self.0.written()
-    }
 }
 
 /// One writer for several jobs; it finishes with the last of them.

@@ -1,6 +1,6 @@
-//! Every spelling of durations and sizes, and what is refused.
+//! Every spelling of durations, and what is refused.
 
-use crate::sql::{BareNumber, parse_duration_ms, parse_duration_ms_in, parse_size_bytes};
+use crate::sql::{BareNumber, parse_duration_ms, parse_duration_ms_in};
 
 #[test]
 fn durations_in_every_usual_spelling() {
@@ -49,24 +49,4 @@ fn durations_that_are_refused_say_why() {
     ] {
         assert_eq!(parse_duration_ms(text).unwrap_err().message(), expected, "{text}");
     }
-}
-
-#[test]
-fn sizes_in_every_usual_spelling() {
-    for (text, expected) in [
-        ("65536", 65_536),
-        ("64KB", 64_000),
-        ("64KiB", 65_536),
-        ("16MiB", 16 << 20),
-        ("1 GB", 1_000_000_000),
-        ("1.5k", 1_500),
-    ] {
-        assert_eq!(parse_size_bytes(text).unwrap(), expected, "{text}");
-    }
-    assert_eq!(parse_size_bytes("1 XB").unwrap_err().message(), "size `1 XB`: unknown unit `xb`");
-    assert_eq!(
-        parse_size_bytes("0.5b").unwrap_err().message(),
-        "size `0.5b` is finer than its smallest unit"
-    );
-    assert!(parse_size_bytes("99999999999 TiB").is_err());
 }

@@ -1,0 +1,88 @@
+//! Guards of what users notice first: how soon a row is there, and how much memory a long run takes.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::Place;
+
+/// How soon nearly every row must be there; a build for development on a busy machine.
+const SOON: Duration = Duration::from_millis(100);
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "what a user waits for is real time")]
+fn a_row_that_comes_alone_is_written_at_once() {
+    let place = Place::new(&[]);
+    let through_two_jobs = "CREATE STREAM s (id BIGINT) WITH ('connector' = 'stdin', 'format' = 'json');
+        CREATE STREAM odd AS SELECT id FROM s WHERE id % 2 = 1;
+        SELECT id + 1 AS next FROM odd";
+    let one_job = "SELECT id + 1 AS next FROM stdin WHERE id % 2 = 1";
+    for sql in [one_job, through_two_jobs] {
+        let mut child = place.command(&["run", "-q", "-e", sql]).stdin(Stdio::piped()).spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || output.lines().try_for_each(|line| sender.send(line.unwrap())));
+        let mut waited = vec![];
+        for id in (1..=121).step_by(2) {
+            let start = Instant::now();
+            write!(input, "{{\"id\":{id}}}\n{{\"id\":{}}}\n", id + 1).unwrap();
+            let line = lines.recv_timeout(Duration::from_secs(20));
+            assert_eq!(line, Ok(format!("{{\"next\":{}}}", id + 1)), "{sql}: a row waits for the next one");
+            waited.push(start.elapsed());
+            std::thread::sleep(Duration::from_millis(15));
+        }
+        drop(input);
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        // The first row waits for its columns to be inferred and the job to start.
+        let mut waited = waited.split_off(1);
+        waited.sort();
+        let (median, late) = (waited[waited.len() / 2], waited[waited.len() * 19 / 20]);
+        assert!(late < SOON, "{sql}: half of the rows within {median:?}, nineteen of twenty within {late:?}");
+    }
+}
+
+#[test]
+fn memory_does_not_grow_with_the_length_of_the_input() {
+    let place = Place::new(&[]);
+    let mut text = String::new();
+    for id in 0..100_000 {
+        writeln!(text, "{{\"id\":{id},\"k\":{},\"pad\":\"{:>64}\",\"ts\":{}}}", id % 1_000, id, id * 10)
+            .unwrap();
+    }
+    std::fs::write(place.path("short.json"), &text).unwrap();
+    std::fs::write(place.path("long.json"), text.repeat(5)).unwrap();
+    drop(text);
+    let queries = [
+        ("stream", "SELECT id, pad FROM t WHERE k = 7"),
+        ("stream", "SELECT k, count(*) AS n, sum(id) AS s, max(pad) AS p FROM t GROUP BY k EMIT FINAL"),
+        (
+            "stream",
+            "CREATE STREAM a AS SELECT id, k, pad FROM t WHERE k < 900; SELECT k, count(*) AS n FROM a GROUP BY k EMIT FINAL",
+        ),
+        ("batch", "SELECT k, count(*) AS n, sum(id) AS s, max(pad) AS p FROM t GROUP BY k"),
+    ];
+    for (mode, query) in queries {
+        let peak = |file: &str| {
+            let sql = format!(
+                "CREATE STREAM t (id BIGINT, k BIGINT, pad VARCHAR, ts BIGINT, WATERMARK FOR ts AS ts)
+                 WITH ('connector' = 'file', 'path' = '{file}', 'format' = 'json'); {query}"
+            );
+            let set = ["--set", "parallelism=2", "--mode", mode, "--report", "report.json"];
+            let ran = place.velo(&[&["run", "-q", "-e", &sql], set.as_slice()].concat());
+            assert_eq!(ran.code, 0, "{}", ran.stderr);
+            let report: Value = serde_json::from_str(&place.read("report.json")).unwrap();
+            report["peak_memory_bytes"].as_u64().unwrap()
+        };
+        let (short, long) = (peak("short.json"), peak("long.json"));
+        assert!(
+            long < short + short / 4 + (16 << 20),
+            "{mode} {query}: {} MiB for the file, {} MiB for five of it",
+            short >> 20,
+            long >> 20
+        );
+    }
+}
