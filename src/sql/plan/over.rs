@@ -20,7 +20,8 @@ use super::compile::Compiler;
 use super::row_order::{WindowBound, bound_of, has_places, require_time_order};
 use super::stream_plan::{OperatorKind, StepPlan};
 use crate::error::{Error, Result};
-use crate::over::{Ahead, Evaluation, OverFunction, OverSpec, WindowedOverSpec};
+use crate::over::{Ahead, BufferedOverSpec, Evaluation, OverFunction, OverSpec, WindowedOverSpec};
+use crate::sql::functions::ROWS_BUFFER;
 use crate::sql::relation::SystemColumn;
 
 /// An `OVER` as an operator, and the steps before it.
@@ -105,10 +106,63 @@ pub(super) fn plan_over(window: &Window, compiler: &Compiler<'_>) -> Result<Plan
     let calls = calls_of(window)?;
     calls.require_time()?;
     let partition_by = &calls.calls[0].params.partition_by;
+    if let Some(count) = partition_by.iter().find_map(buffer_of) {
+        return plan_buffered(window, &calls, count, compiler);
+    }
     match partition_by.iter().find_map(|key| bound_of(key, &window.input)) {
         Some(bound) => plan_windowed(window, &calls, &bound, compiler),
         None => plan_ordered(window, &calls, compiler),
     }
+}
+
+/// Returns how many rows `OVER (ROWS WINDOW BUFFER n ROWS …)` keeps, if `key` is its mark.
+fn buffer_of(key: &Expr) -> Option<usize> {
+    match key {
+        Expr::ScalarFunction(call) if call.func.name() == ROWS_BUFFER => match call.args.first()? {
+            Expr::Literal(ScalarValue::Int64(Some(count)), _) => usize::try_from(*count).ok(),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Plans an `OVER` whose functions see the last rows of the key.
+fn plan_buffered(
+    window: &Window,
+    Calls { calls, hidden }: &Calls,
+    count: usize,
+    compiler: &Compiler<'_>,
+) -> Result<PlannedOver> {
+    let schema = window.input.schema();
+    let first = &calls[0].params;
+    let partition_by: Vec<Expr> =
+        first.partition_by.iter().filter(|key| buffer_of(key).is_none()).cloned().collect();
+    let late = drop_late(&hidden[0], &hidden[1], schema);
+    let Prepared { keys, project, input, .. } = prepare(&partition_by, &[], schema)?;
+    let calls: Vec<WindowFunction> = calls
+        .iter()
+        .map(|call| {
+            let mut call = call.clone();
+            call.params.partition_by.clone_from(&partition_by);
+            call
+        })
+        .collect();
+    let functions = calls.iter().map(|call| compiler.window_function(&Expr::from(call.clone()), schema));
+    let order: Vec<SortExpr> =
+        first.order_by.iter().filter(|key| !matches!(key.expr, Expr::Literal(..))).cloned().collect();
+    let spec = BufferedOverSpec {
+        input: Arc::clone(&input),
+        output: Arc::clone(window.schema.inner()),
+        keys: keys.clone(),
+        time: ordinal(&hidden[0], schema)?,
+        ties: ties(&window.input, hidden)?,
+        order: compiler.order(&order, schema)?,
+        count,
+        functions: functions.collect::<Result<_>>()?,
+        description: description(&calls),
+    };
+    let steps = std::iter::once(late).chain(project).collect();
+    Ok(PlannedOver { kind: OperatorKind::BufferedOver(Arc::new(spec)), input, keys, steps })
 }
 
 /// Plans an `OVER` whose rows come out when their window closes.
