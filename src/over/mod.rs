@@ -20,5 +20,5 @@ mod top;
 pub use buffered::{BufferedOver, BufferedOverSpec};
 pub use complete::{WindowedOver, WindowedOverSpec};
 pub use ordered::OrderedOver;
-pub use spec::{Ahead, Evaluation, OverFunction, OverSpec};
+pub use spec::{Ahead, Evaluation, OverFunction, OverSpec, distance_text};
 pub use top::{TopRows, TopRowsSpec};
