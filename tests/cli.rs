@@ -169,6 +169,29 @@ mod cli {
     }
 
     #[test]
+    fn explain_says_what_over_keeps_and_when_its_rows_come() {
+        let place = Place::new(&[]);
+        let over = "CREATE STREAM s (k VARCHAR, v BIGINT, t TIMESTAMP(3), WATERMARK FOR t AS t) WITH ('connector' = 'generator'); \
+            CREATE STREAM a AS SELECT sum(v) OVER (PARTITION BY k ORDER BY t RANGE INTERVAL '10' SECOND PRECEDING) AS x, \
+                lead(v) OVER (PARTITION BY k ORDER BY t) AS y FROM s; \
+            CREATE STREAM b AS SELECT k, v FROM s QUALIFY row_number() OVER (PARTITION BY k ORDER BY v DESC) <= 3; \
+            CREATE STREAM c AS SELECT rank() OVER (ORDER BY v) AS r FROM s WINDOW TUMBLING(1m); \
+            CREATE STREAM d AS SELECT lag(v) OVER (ROWS WINDOW BUFFER 9 ROWS PARTITION BY k ORDER BY v) AS l FROM s;";
+        let ran = place.velo(&["explain", "-e", over]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        for line in [
+            "over sum(v) by k in the order of t, range from 10000 ms before to the current row; lead(v) by k in the order of t; \
+             state: for each key the rows of the last 10000 ms, what the functions have come to; \
+             a row comes out when the watermark is past it and 1 more of its key are there",
+            "first 3 rows by row_number() by k in the order of v desc; state: these rows of each key, kept for ever",
+            "over rank() by window_start in the order of v; state: the rows of open windows",
+            "over lag(v) by k in the order of v; state: the last 9 rows of each key",
+        ] {
+            assert!(ran.stdout.contains(line), "{line}\n{}", ran.stdout);
+        }
+    }
+
+    #[test]
     fn a_malformed_record_is_named_by_file_line_and_byte() {
         let text = "{\"id\": 1, \"n\": 5}\n{\"id\": 2, \"n\": }\n{\"id\": 3, \"n\": 7}\n";
         let place = Place::new(&[("in.json", text)]);

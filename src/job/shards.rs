@@ -6,7 +6,7 @@ use crate::aggregate::{ChangingAggregate, FinalAggregate, SessionAggregate, Show
 use crate::bounded::{Limit, Sort};
 use crate::error::{Error, Result};
 use crate::flow::{ChangeBatch, EpochContext, Exchange, Fragment, Operator, StateDelta, Tally};
-use crate::over::{OrderedOver, TopRows, WindowedOver};
+use crate::over::{BufferedOver, OrderedOver, TopRows, WindowedOver};
 use crate::sql::plan::{Compiler, OperatorKind, OperatorPlan};
 use crate::time::Watermark;
 use std::sync::Arc;
@@ -171,6 +171,7 @@ fn instance(
             }
         }
         OperatorKind::Over(spec) => Box::new(OrderedOver::try_new(name, Arc::clone(spec), record)?),
+        OperatorKind::BufferedOver(spec) => Box::new(BufferedOver::try_new(name, Arc::clone(spec), record)?),
         OperatorKind::TopRows(spec) => Box::new(TopRows::try_new(name, Arc::clone(spec), record)?),
         OperatorKind::WindowedOver(spec) => Box::new(WindowedOver::try_new(name, Arc::clone(spec), record)?),
         OperatorKind::Sort { order, input, fetch } => {

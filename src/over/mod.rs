@@ -2,9 +2,11 @@
 //!
 //! [`OrderedOver`] holds rows until the watermark has passed them, puts them in order, and evaluates the functions of
 //! each key where they left off. DataFusion's evaluators and accumulators do the computing; what is kept for a key is
-//! their state and those rows that a later frame can still reach. [`WindowedOver`] evaluates whole windows, in any order, and
+//! their state and those rows that a later frame can still reach. [`WindowedOver`] evaluates whole windows, in any order,
+//! [`BufferedOver`] the last rows of each key in an order of their own, and
 //! [`TopRows`] keeps the first rows of each key in any order, as a changelog.
 
+mod buffered;
 mod complete;
 mod keyed_rows;
 mod keys;
@@ -15,7 +17,8 @@ mod segment;
 mod spec;
 mod top;
 
+pub use buffered::{BufferedOver, BufferedOverSpec};
 pub use complete::{WindowedOver, WindowedOverSpec};
 pub use ordered::OrderedOver;
-pub use spec::{Ahead, Evaluation, OverFunction, OverSpec};
+pub use spec::{Ahead, Evaluation, OverFunction, OverSpec, distance_text};
 pub use top::{TopRows, TopRowsSpec};

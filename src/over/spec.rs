@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::SortOptions;
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{WindowFrame, WindowFrameBound, WindowFrameUnits};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::window::StandardWindowFunctionExpr;
@@ -103,7 +104,7 @@ impl OverSpec {
                     "what the functions have come to".to_owned()
                 }
                 (_, WindowFrameBound::Preceding(distance)) => match function.frame.units {
-                    WindowFrameUnits::Range => format!("the rows of the last {distance}"),
+                    WindowFrameUnits::Range => format!("the rows of the last {}", distance_text(distance)),
                     _ => format!("the last {distance} rows"),
                 },
                 _ => "the rows of the frame".to_owned(),
@@ -112,7 +113,7 @@ impl OverSpec {
                 parts.push(part);
             }
         }
-        parts.join(" and ")
+        parts.join(", ")
     }
 
     /// Returns how many columns of the rows go out; keys that were computed come after them.
@@ -140,5 +141,16 @@ impl OverSpec {
         let columns: Vec<ArrayRef> = columns.collect::<Result<_>>()?;
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
         Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+    }
+}
+
+/// Writes the distance of a frame's bound: a number, or a time in milliseconds.
+pub fn distance_text(distance: &ScalarValue) -> String {
+    match distance {
+        ScalarValue::IntervalMonthDayNano(Some(span)) if span.months == 0 => {
+            let millis = i64::from(span.days) * 86_400_000 + span.nanoseconds / 1_000_000;
+            format!("{millis} ms")
+        }
+        other => other.to_string(),
     }
 }

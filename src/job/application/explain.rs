@@ -109,9 +109,14 @@ fn operator_line(kind: &OperatorKind) -> String {
             (spec, state)
         }
         OperatorKind::Over(spec) => return over_line(spec),
+        OperatorKind::BufferedOver(spec) => {
+            let (count, what) = (spec.count, &spec.description);
+            return format!("over {what}; state: the last {count} rows of each key");
+        }
         OperatorKind::TopRows(spec) => {
             let (count, what) = (spec.count, &spec.description);
-            return format!("first {count} rows by {what}; state: these rows of each key, kept for ever");
+            let until = if spec.at_end { "until the input ends" } else { "kept for ever" };
+            return format!("first {count} rows by {what}; state: these rows of each key, {until}");
         }
         OperatorKind::WindowedOver(spec) => {
             return format!("over {}; state: the rows of open windows", spec.description);

@@ -4,6 +4,7 @@
 //! and JSON; [`check_comparisons`] and [`fail_on_overflow`] make the strict rules of the language hold.
 
 mod aggregate;
+mod buffer;
 mod catalog;
 mod check;
 mod clock;
@@ -27,6 +28,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+pub use buffer::ROWS_BUFFER;
 pub use catalog::{FunctionEntry, FunctionKind, function_catalog};
 pub use check::{byte_range, check_comparisons};
 pub use clock::EpochClock;

@@ -18,7 +18,7 @@ use super::extract::ExtractPlanner;
 use super::json::JsonOperators;
 use super::overflow::ConstantOverflow;
 use super::time_number::{TimeArithmetic, TimeComparisons};
-use super::{aggregate, clock, date, extract, header, json, text, time_argument, window};
+use super::{aggregate, buffer, clock, date, extract, header, json, text, time_argument, window};
 
 /// What the plans of a session are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +66,7 @@ pub fn session_state(profile: SessionProfile, clock: &EpochClock) -> SessionStat
         text::functions(),
         header::functions(),
         window::functions(),
+        buffer::functions(),
         vec![extract::date_part_udf()],
     ];
     defaults.extend(ours.into_iter().flatten());

@@ -15,6 +15,7 @@ use crate::sql::clauses::{Clause, Part, source_before, split};
 use crate::sql::dialect::{IS_DISTINCT_FROM, IS_NOT_DISTINCT_FROM};
 use crate::sql::duration::BareNumber;
 use crate::sql::function_alias;
+use crate::sql::functions::ROWS_BUFFER;
 use crate::sql::statement::{Emit, EmitMode, InlineOptions, Name, OptionItem, StreamQuery};
 use crate::sql::tokens::{Tok, closing, expected, span_of};
 use crate::sql::window_spec::WindowSpec;
@@ -333,8 +334,10 @@ impl Pass<'_> {
                 && window.is_word("WINDOW")
                 && buffer.is_word("BUFFER")
             {
-                let span = rows.span.start..buffer.span.end;
-                return Err(Error::not_yet("`OVER (ROWS WINDOW BUFFER …)`").with_span(span));
+                out.extend(self.descend(&rows_buffer(inside, rows.span.start..buffer.span.end)?)?);
+                out.extend(tokens.get(close).cloned());
+                at = close + 1;
+                continue;
             }
             let inner =
                 if is_query(inside) { self.query(inside, Level::Nested)? } else { self.descend(inside)? };
@@ -344,6 +347,50 @@ impl Pass<'_> {
         }
         Ok(out)
     }
+}
+
+/// Rewrites what stands in `OVER (ROWS WINDOW BUFFER n ROWS …)`: the buffer becomes a mark in `PARTITION BY`.
+fn rows_buffer(inside: &[Tok], span: Range<usize>) -> Result<Vec<Tok>> {
+    let count = inside.get(3).filter(|tok| match &tok.token {
+        Token::Number(number, _) => number.parse::<u32>().is_ok_and(|number| number > 0),
+        _ => false,
+    });
+    let (Some(count), Some(rows)) = (count, inside.get(4).filter(|tok| tok.is_word("ROWS"))) else {
+        return Err(Error::invalid("`ROWS WINDOW BUFFER` needs a number of rows above zero")
+            .with_hint("write it like `OVER (ROWS WINDOW BUFFER 100 ROWS PARTITION BY k ORDER BY ts)`")
+            .with_span(span));
+    };
+    let mut rest = inside.get(5..).unwrap_or_default();
+    let words = |list: &[&str], tail: &[Tok]| {
+        tail.len() == list.len() && list.iter().zip(tail).all(|(word, tok)| tok.is_word(word))
+    };
+    let tail = |rest: &[Tok], width: usize| rest.len().checked_sub(width);
+    // A row is given with every record and rows stay for ever, as these say.
+    for usual in [&["EXPIRE", "AFTER", "NEVER"], &["EMIT", "EVERY", "RECORD"]] {
+        if let Some(start) =
+            tail(rest, 3).filter(|&start| words(usual, rest.get(start..).unwrap_or_default()))
+        {
+            rest = rest.get(..start).unwrap_or_default();
+        }
+    }
+    if let Some(clause) = rest.iter().find(|tok| tok.is_any(&["EXPIRE", "EMIT"])) {
+        let word = clause.word().unwrap_or_default().to_uppercase();
+        return Err(Error::not_yet(format!("`{word}` in `ROWS WINDOW BUFFER`"))
+            .with_hint("leave it out: each row is given, and rows stay until others take their place")
+            .with_span(clause.span.clone()));
+    }
+    let mark =
+        [count.put_word(ROWS_BUFFER), count.put(Token::LParen), count.clone(), rows.put(Token::RParen)];
+    let mut out = vec![rows.put_word("PARTITION"), rows.put_word("BY")];
+    out.extend(mark);
+    match rest {
+        [partition, by, keys @ ..] if partition.is_word("PARTITION") && by.is_word("BY") => {
+            out.push(rows.put(Token::Comma));
+            out.extend_from_slice(keys);
+        }
+        rest => out.extend_from_slice(rest),
+    }
+    Ok(out)
 }
 
 /// Splits a query body at its set operators; each arm comes with the operator before it.

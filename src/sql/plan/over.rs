@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::expr::{NullTreatment, WindowFunction};
 use datafusion::logical_expr::{
     Expr, ExprSchemable, LogicalPlan, SortExpr, Window, WindowFrame, WindowFrameBound, WindowFrameUnits,
+    WindowFunctionDefinition,
 };
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::window::{
@@ -20,7 +21,10 @@ use super::compile::Compiler;
 use super::row_order::{WindowBound, bound_of, has_places, require_time_order};
 use super::stream_plan::{OperatorKind, StepPlan};
 use crate::error::{Error, Result};
-use crate::over::{Ahead, Evaluation, OverFunction, OverSpec, WindowedOverSpec};
+use crate::over::{
+    Ahead, BufferedOverSpec, Evaluation, OverFunction, OverSpec, WindowedOverSpec, distance_text,
+};
+use crate::sql::functions::{ROWS_BUFFER, window_end_function, window_start_function};
 use crate::sql::relation::SystemColumn;
 
 /// An `OVER` as an operator, and the steps before it.
@@ -105,10 +109,63 @@ pub(super) fn plan_over(window: &Window, compiler: &Compiler<'_>) -> Result<Plan
     let calls = calls_of(window)?;
     calls.require_time()?;
     let partition_by = &calls.calls[0].params.partition_by;
+    if let Some(count) = partition_by.iter().find_map(buffer_of) {
+        return plan_buffered(window, &calls, count, compiler);
+    }
     match partition_by.iter().find_map(|key| bound_of(key, &window.input)) {
         Some(bound) => plan_windowed(window, &calls, &bound, compiler),
         None => plan_ordered(window, &calls, compiler),
     }
+}
+
+/// Returns how many rows `OVER (ROWS WINDOW BUFFER n ROWS …)` keeps, if `key` is its mark.
+fn buffer_of(key: &Expr) -> Option<usize> {
+    match key {
+        Expr::ScalarFunction(call) if call.func.name() == ROWS_BUFFER => match call.args.first()? {
+            Expr::Literal(ScalarValue::Int64(Some(count)), _) => usize::try_from(*count).ok(),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Plans an `OVER` whose functions see the last rows of the key.
+fn plan_buffered(
+    window: &Window,
+    Calls { calls, hidden }: &Calls,
+    count: usize,
+    compiler: &Compiler<'_>,
+) -> Result<PlannedOver> {
+    let schema = window.input.schema();
+    let first = &calls[0].params;
+    let partition_by: Vec<Expr> =
+        first.partition_by.iter().filter(|key| buffer_of(key).is_none()).cloned().collect();
+    let late = drop_late(&hidden[0], &hidden[1], schema);
+    let Prepared { keys, project, input, .. } = prepare(&partition_by, &[], schema)?;
+    let calls: Vec<WindowFunction> = calls
+        .iter()
+        .map(|call| {
+            let mut call = call.clone();
+            call.params.partition_by.clone_from(&partition_by);
+            call
+        })
+        .collect();
+    let functions = calls.iter().map(|call| compiler.window_function(&Expr::from(call.clone()), schema));
+    let order: Vec<SortExpr> =
+        first.order_by.iter().filter(|key| !matches!(key.expr, Expr::Literal(..))).cloned().collect();
+    let spec = BufferedOverSpec {
+        input: Arc::clone(&input),
+        output: Arc::clone(window.schema.inner()),
+        keys: keys.clone(),
+        time: ordinal(&hidden[0], schema)?,
+        ties: ties(&window.input, hidden)?,
+        order: compiler.order(&order, schema)?,
+        count,
+        functions: functions.collect::<Result<_>>()?,
+        description: description(&calls),
+    };
+    let steps = std::iter::once(late).chain(project).collect();
+    Ok(PlannedOver { kind: OperatorKind::BufferedOver(Arc::new(spec)), input, keys, steps })
 }
 
 /// Plans an `OVER` whose rows come out when their window closes.
@@ -181,8 +238,60 @@ fn plan_ordered(
     Ok(PlannedOver { kind: OperatorKind::Over(Arc::new(spec)), input, keys, steps })
 }
 
+/// Says what functions compute, over which rows.
 pub(super) fn description(calls: &[WindowFunction]) -> String {
-    calls.iter().map(|call| Expr::from(call.clone()).to_string()).collect::<Vec<_>>().join(", ")
+    let texts = |expressions: &[Expr]| expressions.iter().map(bare).collect::<Vec<_>>().join(", ");
+    let describe = |call: &WindowFunction| {
+        let params = &call.params;
+        let mut text = format!("{}({})", call.fun.name(), texts(&params.args));
+        if !params.partition_by.is_empty() {
+            text.push_str(&format!(" by {}", texts(&params.partition_by)));
+        }
+        let order = params.order_by.iter().filter(|key| !matches!(key.expr, Expr::Literal(..)));
+        let order = order.map(|key| format!("{}{}", bare(&key.expr), if key.asc { "" } else { " desc" }));
+        let order = order.collect::<Vec<_>>().join(", ");
+        if !order.is_empty() {
+            text.push_str(&format!(" in the order of {order}"));
+        }
+        let framed = match &call.fun {
+            WindowFunctionDefinition::AggregateUDF(_) => true,
+            WindowFunctionDefinition::WindowUDF(_) => call.fun.name().ends_with("_value"),
+        };
+        if framed {
+            text.push_str(&format!(", {}", frame_text(&params.window_frame)));
+        }
+        text
+    };
+    calls.iter().map(describe).collect::<Vec<_>>().join("; ")
+}
+
+/// Writes an expression without the names of the streams that its columns are of.
+fn bare(expression: &Expr) -> String {
+    let unqualified = expression.clone().transform(|expression| {
+        Ok(match expression {
+            Expr::ScalarFunction(call) if call.func.name() == window_start_function().name() => {
+                Transformed::yes(Expr::Column(Column::new_unqualified("window_start")))
+            }
+            Expr::ScalarFunction(call) if call.func.name() == window_end_function().name() => {
+                Transformed::yes(Expr::Column(Column::new_unqualified("window_end")))
+            }
+            Expr::Column(column) => Transformed::yes(Expr::Column(Column::new_unqualified(column.name))),
+            other => Transformed::no(other),
+        })
+    });
+    unqualified.map_or_else(|_| expression.to_string(), |bare| bare.data.human_display().to_string())
+}
+
+fn frame_text(frame: &WindowFrame) -> String {
+    let bound = |bound: &WindowFrameBound| match bound {
+        WindowFrameBound::Preceding(distance) if distance.is_null() => "the first row".to_owned(),
+        WindowFrameBound::Following(distance) if distance.is_null() => "the last row".to_owned(),
+        WindowFrameBound::CurrentRow => "the current row".to_owned(),
+        WindowFrameBound::Preceding(distance) => format!("{} before", distance_text(distance)),
+        WindowFrameBound::Following(distance) => format!("{} after", distance_text(distance)),
+    };
+    let units = format!("{:?}", frame.units).to_lowercase();
+    format!("{units} from {} to {}", bound(&frame.start_bound), bound(&frame.end_bound))
 }
 
 fn ordinal(column: &Expr, schema: &DFSchema) -> Result<usize> {

@@ -12,7 +12,7 @@ use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use crate::aggregate::{AggregateSpec, Showing};
-use crate::over::{OverSpec, TopRowsSpec, WindowedOverSpec};
+use crate::over::{BufferedOverSpec, OverSpec, TopRowsSpec, WindowedOverSpec};
 use crate::sql::relation::{Relation, SystemColumn, WindowColumn, WindowPart};
 use crate::sql::window_spec::WindowSpec;
 
@@ -167,6 +167,8 @@ pub enum OperatorKind {
     Over(Arc<OverSpec>),
     /// Functions over the rows of a window, when it closes.
     WindowedOver(Arc<WindowedOverSpec>),
+    /// Functions over the last rows of each key.
+    BufferedOver(Arc<BufferedOverSpec>),
     /// The first rows of each key.
     TopRows(Arc<TopRowsSpec>),
     /// All rows in order, at the end of the input.
@@ -200,6 +202,7 @@ impl OperatorKind {
                 }
             }
             Self::Over(_) => "over".to_owned(),
+            Self::BufferedOver(_) => "over last rows".to_owned(),
             Self::WindowedOver(_) => "over windows".to_owned(),
             Self::TopRows(_) => "first rows".to_owned(),
             Self::Sort { .. } => "sort".to_owned(),

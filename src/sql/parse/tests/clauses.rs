@@ -112,9 +112,14 @@ fn misplaced_clauses_are_errors() {
         ("SELECT a FROM t WHERE", "nothing after `WHERE`", "WHERE"),
         ("SELECT a FROM t EMIT CHANGES now", "unexpected `now`", "now"),
         (
-            "SELECT SUM(v) OVER (ROWS WINDOW BUFFER 5 ROWS PARTITION BY k) FROM t",
-            "`OVER (ROWS WINDOW BUFFER …)` is not available yet",
+            "SELECT SUM(v) OVER (ROWS WINDOW BUFFER 5 PARTITION BY k) FROM t",
+            "`ROWS WINDOW BUFFER` needs a number of rows above zero",
             "ROWS WINDOW BUFFER",
+        ),
+        (
+            "SELECT SUM(v) OVER (ROWS WINDOW BUFFER 5 ROWS PARTITION BY k EMIT ON BUFFER FULL) FROM t",
+            "`EMIT` in `ROWS WINDOW BUFFER` is not available yet",
+            "EMIT",
         ),
         (
             "SELECT * FROM a JOIN b ON a.k = b.k WITHIN INTERVAL '5' MINUTE",
