@@ -16,7 +16,7 @@ use crate::config::{Entry, Origin, ProcessEnvironment};
 use crate::connect::console::{OutputForm, STDOUT_CLOSED};
 use crate::error::{Error, Result};
 use crate::job::application::{
-    ApplicationOutcome, PlannedApplication, RunningApplication, Settings, explain,
+    ApplicationOutcome, Explaining, PlannedApplication, RunningApplication, Settings, explain, ran,
 };
 use crate::job::{JobReport, Mode};
 use crate::time::{Clock, Stopwatch, SystemClock};
@@ -44,10 +44,15 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
         planned.notices.iter().for_each(|notice| messages::say(&format!("notice: {notice}")));
     }
     planned.answers.iter().for_each(|answer| messages::print(answer));
-    for job in planned.jobs.iter().filter(|job| job.explain_only) {
-        messages::print(&explain(job)?);
+    let mut analyzed = vec![];
+    for job in &planned.jobs {
+        match job.explain {
+            Explaining::No => {}
+            Explaining::Plan => messages::print(&explain(job)?),
+            Explaining::Analyze => analyzed.push((job.name.clone(), explain(job)?)),
+        }
     }
-    if planned.jobs.iter().all(|job| job.explain_only) {
+    if planned.jobs.iter().all(|job| job.explain == Explaining::Plan) {
         return Ok(ExitCode::SUCCESS);
     }
     let stopwatch = Stopwatch::start(Arc::clone(&clock));
@@ -58,6 +63,10 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
         watch(&running, shows_progress, clock.as_ref());
     }
     let outcome = running.wait();
+    for (name, plan) in analyzed {
+        let report = outcome.reports.iter().find(|report| report.name == name);
+        messages::print(&format!("{plan}\n{}", report.map(ran).unwrap_or_default()));
+    }
     let summary = Summary::new(&outcome, stopwatch.seconds());
     if let Some(path) = &arguments.report {
         write_report(&summary, path)?;
@@ -92,8 +101,13 @@ fn progress_line(report: &JobReport) -> String {
     )]
     let rate = (report.rows_in as f64 / report.seconds.max(0.001)) as u64;
     format!(
-        "{}: {} rows in ({rate}/s), {} late, {} rejected, watermark {}",
-        report.name, report.rows_in, report.late, report.rejected, report.watermark
+        "{}: {} rows in ({rate}/s), {} late, {} rejected, watermark {}{}",
+        report.name,
+        report.rows_in,
+        report.late,
+        report.rejected,
+        report.watermark,
+        report.held_back_by.as_ref().map(|holder| format!(" held back by {holder}")).unwrap_or_default()
     )
 }
 

@@ -73,6 +73,8 @@ pub(super) struct Driver {
     pub(super) progress: Arc<Progress>,
     pub(super) epoch: u64,
     pub(super) watermark: Watermark,
+    /// The scan and the partition that the watermark waits for.
+    pub(super) held_back_by: Option<(usize, usize)>,
     /// Whether no more input is wanted: a limit is reached.
     pub(super) satisfied: bool,
 }
@@ -94,7 +96,6 @@ impl Driver {
             drop(self.sink.send(ToSink::Finish));
         }
         self.stop.raise();
-        self.report.lock().watermark = self.watermark.to_string();
         ending
     }
 
@@ -287,7 +288,7 @@ impl Driver {
             }
         }
         self.check_memory()?;
-        self.report.lock().epochs = self.epoch;
+        self.say_how_far();
         self.progress.ran(self.taken_in());
         if self.sink.send(ToSink::Epoch(to_sink, written)).is_err() {
             return Err(Error::internal("the sink is gone"));
@@ -343,6 +344,35 @@ impl Driver {
                 .unwrap_or(Watermark::NONE),
         };
         self.scans.iter().map(taken).collect()
+    }
+
+    /// Writes into the report how far time is, and which partition holds it back.
+    fn say_how_far(&mut self) {
+        let holder = if self.watermark == Watermark::END { None } else { self.holder() };
+        let mut report = self.report.lock();
+        report.epochs = self.epoch;
+        report.watermark = self.watermark;
+        if self.held_back_by != holder {
+            self.held_back_by = holder;
+            let since_ms = self.clock.now_millis();
+            report.held_back_by = holder.map(|(scan, partition)| super::report::HeldBack {
+                source: self.scans[scan].name.clone(),
+                partition: self.scans[scan].partitions[partition].id.to_string(),
+                since_ms,
+            });
+        }
+    }
+
+    /// Returns the partition that is furthest behind, of those that are not idle.
+    fn holder(&self) -> Option<(usize, usize)> {
+        let marks = self.scans.iter().enumerate().flat_map(|(ordinal, scan)| {
+            let partitions = scan.partitions.iter().enumerate();
+            let open = partitions.filter(|(number, _)| !scan.ended && !scan.clock.is_idle(*number));
+            open.filter_map(move |(number, partition)| {
+                Some((partition.watermark(scan.bound_ms)?, (ordinal, number)))
+            })
+        });
+        marks.min().map(|(_, place)| place)
     }
 
     fn check_memory(&self) -> Result<()> {

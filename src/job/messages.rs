@@ -159,6 +159,11 @@ impl SourceClock {
         state.idle[partition] = true;
     }
 
+    /// Returns whether a partition holds nobody back.
+    pub(crate) fn is_idle(&self, partition: usize) -> bool {
+        self.state.lock().idle.get(partition).copied().unwrap_or(false)
+    }
+
     /// Says that a partition has rows again, and returns the watermark that it starts from.
     pub(crate) fn set_active(&self, partition: usize) -> Watermark {
         let mut state = self.state.lock();

@@ -26,6 +26,6 @@ mod system_columns;
 pub use driver::Ending;
 pub use options::{DOCS as JOB_OPTION_DOCS, Delivery, JobOptions, Mode};
 pub use progress::TakenIn;
-pub use report::{JobReport, OperatorReport, RejectedRecord, SinkReport, SourceReport};
+pub use report::{HeldBack, JobReport, OperatorReport, RejectedRecord, SinkReport, SourceReport};
 pub use running::{Job, JobSpec, Outcome};
 pub use snapshot::Snapshot;

@@ -1,8 +1,11 @@
 //! [`JobReport`]: what a job did, row by row accounted for.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::flow::Tally;
+use crate::time::Watermark;
 
 /// What became of the records of one source.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -60,6 +63,29 @@ pub struct RejectedRecord {
     pub message: String,
 }
 
+/// The partition that holds the watermark back: the furthest behind of those that are not idle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HeldBack {
+    /// The stream.
+    pub source: String,
+    /// The partition.
+    pub partition: String,
+    /// Since when it is this one, in epoch milliseconds.
+    pub since_ms: i64,
+}
+
+impl fmt::Display for HeldBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since = chrono::DateTime::from_timestamp_millis(self.since_ms).unwrap_or_default();
+        let since = since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        write!(f, "`{}` partition {} since {since}", self.source, self.partition)
+    }
+}
+
+fn as_text<S: serde::Serializer>(watermark: &Watermark, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(watermark)
+}
+
 /// What a job did.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct JobReport {
@@ -99,8 +125,11 @@ pub struct JobReport {
     pub restored_rows: u64,
     /// Epochs run.
     pub epochs: u64,
-    /// The watermark at the end.
-    pub watermark: String,
+    /// The watermark.
+    #[serde(serialize_with = "as_text")]
+    pub watermark: Watermark,
+    /// The partition that the watermark waits for.
+    pub held_back_by: Option<HeldBack>,
     /// The highest resident memory of the process, in bytes.
     pub peak_memory_bytes: u64,
     /// By source.

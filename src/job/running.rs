@@ -348,6 +348,7 @@ fn driver(
         report: Arc::clone(report),
         progress: Arc::default(),
         epoch: resuming.map_or(0, |snapshot| snapshot.epoch),
+        held_back_by: None,
         watermark: resuming.map_or(Watermark::NONE, |snapshot| snapshot.watermark),
         satisfied: false,
     })

@@ -11,7 +11,7 @@ use crate::connect::memory::MemoryStream;
 use crate::error::{Error, Result};
 use crate::flow::ChangeBatch;
 use crate::job::TakenIn;
-use crate::job::application::{Catalog, PlannedApplication, PlannedJob, Settings, Work, explain};
+use crate::job::application::{Catalog, Explaining, PlannedApplication, PlannedJob, Settings, Work, explain};
 use crate::sql::plan::Planner;
 use crate::time::Watermark;
 
@@ -67,8 +67,13 @@ impl Session {
     }
 
     fn run(&mut self, job: PlannedJob) -> Result<Answer> {
-        if job.explain_only {
-            return explain(&job).map(Answer::Text);
+        match job.explain {
+            Explaining::No => {}
+            Explaining::Plan => return explain(&job).map(Answer::Text),
+            Explaining::Analyze => {
+                return Err(Error::not_yet("`EXPLAIN ANALYZE` in a session")
+                    .with_hint("`velo run -e \"EXPLAIN ANALYZE …\"` runs a query and says what it did"));
+            }
         }
         let result = job.result.clone();
         if result.is_some() && !job.reads_nothing && !self.ended {

@@ -49,6 +49,12 @@ impl Watermark {
     }
 }
 
+impl Default for Watermark {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
 impl fmt::Display for Watermark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::planning::{PlannedJob, Work};
 use crate::aggregate::Showing;
 use crate::error::Result;
+use crate::job::JobReport;
 use crate::over::OverSpec;
 use crate::sql::functions::EpochClock;
 use crate::sql::functions::{SessionProfile, session_state};
@@ -154,4 +155,40 @@ fn target_line(target: Target, plan: &StreamPlan) -> String {
         Target::Sink => "→ sink".to_owned(),
         Target::Operator(operator) => format!("→ stage {}", plan.scans.len() + operator + 1),
     }
+}
+
+/// Returns what a job did, for `EXPLAIN ANALYZE`.
+pub fn ran(report: &JobReport) -> String {
+    let mut lines = vec![format!(
+        "  ran: {} after {:.3} s, {} epochs, {} rows in, {} rows out",
+        report.state, report.seconds, report.epochs, report.rows_in, report.rows_out
+    )];
+    for source in &report.sources {
+        lines.push(format!(
+            "  source `{}`: {} records, {} bytes, {} partitions; {} rejected, {} late, {} filtered",
+            source.name,
+            source.records,
+            source.bytes,
+            source.partitions,
+            source.rejected,
+            source.late,
+            source.filtered
+        ));
+    }
+    for (ordinal, operator) in report.operators.iter().enumerate() {
+        lines.push(format!(
+            "  stage {}, {}: {} rows in, {} rows out, {} filtered; {} bytes of state",
+            report.sources.len() + ordinal + 1,
+            operator.name,
+            operator.rows_in,
+            operator.rows_out,
+            operator.filtered,
+            operator.state_bytes
+        ));
+    }
+    lines.push(match &report.held_back_by {
+        Some(holder) => format!("  watermark: {}, held back by {holder}", report.watermark),
+        None => format!("  watermark: {}", report.watermark),
+    });
+    lines.join("\n")
 }

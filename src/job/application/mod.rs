@@ -13,7 +13,8 @@ mod settings;
 mod statements;
 
 pub use catalog::Catalog;
-pub use explain::explain;
+pub use explain::{explain, ran};
 pub use planning::{PlannedApplication, PlannedJob, Work};
 pub use run::{ApplicationOutcome, RunningApplication};
 pub use settings::Settings;
+pub use statements::Explaining;

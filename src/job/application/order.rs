@@ -6,7 +6,7 @@ use std::ops::Range;
 use sqlparser::ast;
 
 use super::planning::Planning;
-use super::statements::{Existing, Query};
+use super::statements::{Existing, Explaining, Query};
 use crate::config::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::JobOptions;
@@ -35,7 +35,7 @@ impl Planning<'_> {
             };
             let query = waiting.remove(next);
             let created = query.gives();
-            if let Some(name) = created.as_deref().filter(|_| !query.explain)
+            if let Some(name) = created.as_deref().filter(|_| query.explain == Explaining::No)
                 && !self.is_free(name)
             {
                 match taken(name, query.existing) {

@@ -11,7 +11,7 @@ use sqlparser::ast;
 use super::catalog::Catalog;
 use super::destination::{Destination, key_ordinals};
 use super::settings::Settings;
-use super::statements::{Query, Target, queries};
+use super::statements::{Explaining, Query, Target, queries};
 use crate::config::{Entry, Origin};
 use crate::connect::console::StdoutConnector;
 use crate::connect::memory::{MemorySinkConnector, MemoryStream};
@@ -55,7 +55,7 @@ pub struct PlannedJob {
     /// Whether no stream is read.
     pub reads_nothing: bool,
     /// Whether `EXPLAIN` asked for it: it is shown, not run.
-    pub explain_only: bool,
+    pub explain: Explaining,
 }
 
 /// An application that can start.
@@ -188,8 +188,6 @@ impl<'a> Planning<'a> {
             Statement::NotYet { what } => Err(Error::not_yet(format!("`{what}`")).with_hint(
                 "an application declares streams, creates streams from queries, inserts and selects",
             )),
-            Statement::Explain { analyze: true, .. } => Err(Error::not_yet("`EXPLAIN ANALYZE`")
-                .with_hint("`EXPLAIN` shows the plan; `velo run --report` writes what a run did")),
             Statement::Drop { .. } => Err(Error::not_yet("`DROP` in an application")
                 .with_hint("an application's streams end with it; leave the statement out")),
             Statement::Show { .. } | Statement::Describe { .. } => {
@@ -321,6 +319,16 @@ impl<'a> Planning<'a> {
 
     /// Finds where the rows of a query go.
     fn destination(&mut self, query: &Query, groups: &Groups, read_by_others: usize) -> Result<Destination> {
+        if query.explain == Explaining::Analyze {
+            return Ok(Destination {
+                connector: Arc::new(crate::connect::memory::BlackholeConnector),
+                columns: None,
+                key: vec![],
+                shared: None,
+                between: None,
+                lenient: true,
+            });
+        }
         let name = query.target.name();
         let own_options = match (&name, &query.target) {
             (_, Target::Options(_, items)) => super::catalog::entries(items, self.settings)?,
@@ -446,7 +454,7 @@ impl<'a> Planning<'a> {
             options,
             result,
             reads_nothing: query.reads_nothing,
-            explain_only: query.explain,
+            explain: query.explain,
         });
         Ok(())
     }

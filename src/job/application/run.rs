@@ -121,7 +121,8 @@ impl RunningApplication {
     /// Opens all sinks, then starts all jobs; a job that cannot start stops those that did.
     pub fn start(application: PlannedApplication, settings: &Settings) -> Result<Self> {
         let PlannedApplication { jobs, unwritten, planner, between, .. } = application;
-        let jobs: Vec<PlannedJob> = jobs.into_iter().filter(|job| !job.explain_only).collect();
+        let jobs: Vec<PlannedJob> =
+            jobs.into_iter().filter(|job| job.explain != super::statements::Explaining::Plan).collect();
         unwritten.iter().for_each(|stream| stream.end());
         let sinks = open_sinks(&jobs, settings)?;
         let mut started = Self { jobs: vec![], stopping: Arc::default() };

@@ -51,6 +51,18 @@ pub(super) enum Existing {
     Replaced,
 }
 
+/// Whether a query is only shown, and what of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Explaining {
+    /// It runs.
+    #[default]
+    No,
+    /// Its plan is shown; it does not run.
+    Plan,
+    /// It runs into a black hole; its plan and what it did are shown.
+    Analyze,
+}
+
 /// A statement that runs a query.
 #[derive(Debug, Clone)]
 pub(super) struct Query {
@@ -74,7 +86,7 @@ pub(super) struct Query {
     pub(super) key: Vec<usize>,
     pub(super) has_window: bool,
     pub(super) is_select: bool,
-    pub(super) explain: bool,
+    pub(super) explain: Explaining,
     /// What becomes of it if the stream that it creates is there.
     pub(super) existing: Existing,
     /// What `SET`, the command line and annotations say.
@@ -154,9 +166,10 @@ fn of_statement(statement: Statement, span: Range<usize>, ordinal: usize) -> Opt
             let columns = columns.map(|columns| columns.into_iter().map(|column| column.value).collect());
             Some(Query { insert_columns: columns, casts: true, ..query })
         }
-        Statement::Explain { statement, .. } => {
+        Statement::Explain { statement, analyze, .. } => {
             let query = of_statement(*statement, span, ordinal)?;
-            Some(Query { explain: true, ..query })
+            let explain = if analyze { Explaining::Analyze } else { Explaining::Plan };
+            Some(Query { explain, ..query })
         }
         _ => None,
     }
@@ -204,7 +217,7 @@ fn of_query(query: StreamQuery, name: String, span: Range<usize>, target: Target
         key: query.primary_key,
         has_window: text.contains(crate::sql::WINDOW_START),
         is_select: false,
-        explain: false,
+        explain: Explaining::No,
         existing: Existing::Refused,
         set: vec![],
         query: query.query,
@@ -244,7 +257,7 @@ fn of_values(rows: Vec<Vec<ast::Expr>>, name: String, span: Range<usize>, target
         key: vec![],
         has_window: false,
         is_select: false,
-        explain: false,
+        explain: Explaining::No,
         existing: Existing::Refused,
         set: vec![],
     }
