@@ -63,6 +63,10 @@ fn memory_does_not_grow_with_the_length_of_the_input() {
             "stream",
             "CREATE STREAM a AS SELECT id, k, pad FROM t WHERE k < 900; SELECT k, count(*) AS n FROM a GROUP BY k EMIT FINAL",
         ),
+        (
+            "batch",
+            "CREATE STREAM a AS SELECT id, k, pad FROM t WHERE k < 900; SELECT k, max(pad) AS p FROM a GROUP BY k",
+        ),
         ("batch", "SELECT k, count(*) AS n, sum(id) AS s, max(pad) AS p FROM t GROUP BY k"),
     ];
     for (mode, query) in queries {
