@@ -90,3 +90,13 @@ fn memory_does_not_grow_with_the_length_of_the_input() {
         );
     }
 }
+
+#[test]
+fn the_inputs_of_a_join_that_runs_once_do_not_wait_for_each_other() {
+    let place = Place::new(&[]);
+    let sql = "CREATE STREAM g (id BIGINT) WITH ('connector' = 'generator', 'rows' = '1500000', 'fields.id.kind' = 'sequence');
+        CREATE STREAM a AS SELECT id FROM g;
+        SELECT count(*) AS n FROM a AS x JOIN a AS y ON x.id = y.id";
+    let ran = place.velo(&["run", "-q", "--mode", "batch", "-e", sql]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "{\"n\":1500000}\n"), "{}", ran.stderr);
+}

@@ -225,6 +225,9 @@ impl Starting {
     /// Waits for the jobs that run once, and for the word that all others have started.
     fn new(jobs: &[PlannedJob], between: Vec<Arc<MemoryStream>>) -> Arc<Self> {
         let once = jobs.iter().filter(|job| matches!(job.work, Work::Batch(_))).count();
+        if once > 0 {
+            between.iter().for_each(|stream| stream.read_in_turn());
+        }
         Arc::new(Self { between, missing: AtomicUsize::new(once + 1) })
     }
 
