@@ -54,6 +54,8 @@ pub(super) struct BatchSpec {
     pub(super) on_error: OnError,
     /// Where time comes from.
     pub(super) clock: Arc<dyn Clock>,
+    /// Called once all inputs are opened.
+    pub(super) opened: Box<dyn FnOnce() + Send>,
 }
 
 /// A running batch job.
@@ -130,6 +132,8 @@ fn run(mut spec: BatchSpec, stop: &StopFlag, report: &Arc<Mutex<JobReport>>) -> 
         .map_err(|error| Error::exhausted("cannot start threads").with_cause(error))?;
     let ending = runtime.block_on(async {
         let plan = state.query_planner().create_physical_plan(&plan, &state).await?;
+        // Planning has opened every input.
+        (spec.opened)();
         let streams = execute_stream_partitioned(plan, state.task_ctx())?;
         let (sender, mut batches) = tokio::sync::mpsc::channel::<DataFusionResult<RecordBatch>>(4);
         for mut stream in streams {

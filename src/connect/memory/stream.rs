@@ -41,6 +41,8 @@ struct State {
     kept_open: bool,
     /// Whether readers may still come who want the first row.
     holding: bool,
+    /// Whether a reader may come to its rows only when another has had all of them.
+    in_turn: bool,
     /// Where each reader is, where rows are dropped once all have read them.
     readers: Option<Vec<Option<i64>>>,
 }
@@ -109,6 +111,12 @@ impl MemoryStream {
     /// Says that all readers are there: from now on rows are dropped once all have read them.
     pub fn release(&self) {
         self.state.lock().holding = false;
+    }
+
+    /// Says that a reader may come to its rows only when another has had all of them, as the inputs of a join that runs
+    /// once: then the writer is held back for no reader of several, because all would wait for each other.
+    pub fn read_in_turn(&self) {
+        self.state.lock().in_turn = true;
     }
 
     /// Says that a writer is gone before its end.
@@ -234,7 +242,11 @@ impl State {
     }
 
     fn behind(&self) -> i64 {
-        let slowest = self.readers.iter().flatten().filter_map(|place| *place).min();
+        let readers = self.readers.as_deref().unwrap_or_default();
+        if self.in_turn && readers.len() > 1 {
+            return 0;
+        }
+        let slowest = readers.iter().filter_map(|place| *place).min();
         slowest.map_or(0, |slowest| self.end - slowest)
     }
 

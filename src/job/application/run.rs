@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use datafusion::logical_expr::LogicalPlan;
 use parking_lot::Mutex;
 
 use super::planning::{PlannedApplication, PlannedJob, Work};
 use super::settings::Settings;
+use crate::connect::memory::MemoryStream;
 use crate::connect::{ChunkLimits, Sink, WriteRequest, Written};
 use crate::error::{Error, Result};
 use crate::flow::ChangeBatch;
@@ -80,7 +81,7 @@ impl PlannedJob {
     /// Runs the job to its end, if it runs once; none if it follows its inputs.
     pub fn run_once(&self, planner: &Planner, settings: &Settings) -> Result<Option<Outcome>> {
         let Work::Batch(plan) = &self.work else { return Ok(None) };
-        let spec = self.batch_spec(plan, self.open_sink(settings)?, planner, settings);
+        let spec = self.batch_spec(plan, self.open_sink(settings)?, planner, settings, Box::new(|| ()));
         Ok(Some(BatchJob::start(spec)?.wait()))
     }
 
@@ -90,6 +91,7 @@ impl PlannedJob {
         sink: Box<dyn Sink>,
         planner: &Planner,
         settings: &Settings,
+        opened: Box<dyn FnOnce() + Send>,
     ) -> BatchSpec {
         BatchSpec {
             name: self.name.clone(),
@@ -101,6 +103,7 @@ impl PlannedJob {
             limits: self.limits(),
             on_error: self.options.on_error,
             clock: Arc::clone(&settings.clock),
+            opened,
         }
     }
 
@@ -126,6 +129,7 @@ impl RunningApplication {
         unwritten.iter().for_each(|stream| stream.end());
         let sinks = open_sinks(&jobs, settings)?;
         let mut started = Self { jobs: vec![], stopping: Arc::default() };
+        let starting = Starting::new(&jobs, between);
         for (job, sink) in jobs.iter().zip(sinks) {
             let running = match &job.work {
                 Work::Stream(_) => job
@@ -133,7 +137,10 @@ impl RunningApplication {
                     .and_then(|spec| Job::start(spec, None))
                     .map(|job| Running::Stream(Box::new(job))),
                 Work::Batch(plan) => {
-                    BatchJob::start(job.batch_spec(plan, sink, &planner, settings)).map(Running::Batch)
+                    let starting = Arc::clone(&starting);
+                    let opened = Box::new(move || starting.one_is_there());
+                    BatchJob::start(job.batch_spec(plan, sink, &planner, settings, opened))
+                        .map(Running::Batch)
                 }
             };
             match running {
@@ -145,10 +152,7 @@ impl RunningApplication {
                 }
             }
         }
-        // A job that runs once opens its inputs when it comes to them; until then their first rows must stay.
-        if jobs.iter().all(|job| matches!(job.work, Work::Stream(_))) {
-            between.iter().for_each(|stream| stream.release());
-        }
+        starting.one_is_there();
         Ok(started)
     }
 
@@ -207,6 +211,31 @@ impl RunningApplication {
             outcome.reports.push(report);
         }
         outcome
+    }
+}
+
+/// Lets the streams between jobs drop what was read, once every reader is there to read the first row.
+///
+/// Jobs that follow their inputs open them when they start, jobs that run once on threads of their own.
+struct Starting {
+    between: Vec<Arc<MemoryStream>>,
+    missing: AtomicUsize,
+}
+
+impl Starting {
+    /// Waits for the jobs that run once, and for the word that all others have started.
+    fn new(jobs: &[PlannedJob], between: Vec<Arc<MemoryStream>>) -> Arc<Self> {
+        let once = jobs.iter().filter(|job| matches!(job.work, Work::Batch(_))).count();
+        if once > 0 {
+            between.iter().for_each(|stream| stream.read_in_turn());
+        }
+        Arc::new(Self { between, missing: AtomicUsize::new(once + 1) })
+    }
+
+    fn one_is_there(&self) {
+        if self.missing.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.between.iter().for_each(|stream| stream.release());
+        }
     }
 }
 
