@@ -223,6 +223,7 @@ impl<'a> Planning<'a> {
                 i64::try_from(job_options.allowed_lateness.as_millis()).unwrap_or(i64::MAX)
             }),
             zone: job_options.timezone,
+            ttl_ms: job_options.state_ttl.map(|ttl| i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX)),
             late: job_options.late,
         };
         let work = match self.work(&query, &inputs, &shape, &job_options) {

@@ -50,6 +50,8 @@ pub struct JobOptions {
     pub batch_linger: Duration,
     /// How long a change waits for others of its group; `None` gives it at the end of its epoch.
     pub emit_interval: Option<Duration>,
+    /// How long a key that nobody touches is kept, in event time; `None` is for ever.
+    pub state_ttl: Option<Duration>,
     /// The memory that the job may use, in bytes; `None` is what the process allows.
     pub memory_limit: Option<u64>,
     /// What happens to a bad record.
@@ -81,6 +83,7 @@ impl JobOptions {
             batch_max_rows: options.take_or("batch.max_rows", DEFAULT_MAX_ROWS)?,
             batch_max_bytes: options.take_or("batch.max_bytes", ByteSize(16 << 20))?.0,
             batch_linger: options.take_or("batch.linger", Duration::from_millis(2))?,
+            state_ttl: options.take_duration("state.ttl")?,
             emit_interval: options.take_duration("emit.interval")?,
             memory_limit: options.take_bytes("memory.limit")?,
             on_error: take_on_error(&mut options)?,
@@ -132,7 +135,7 @@ fn take_late(options: &mut Options) -> Result<LateRule> {
 
 /// Takes what this version checks and does not use yet.
 fn take_later(options: &mut Options) -> Result<()> {
-    for key in ["state.ttl", "checkpoint.interval", "table.wait.timeout"] {
+    for key in ["checkpoint.interval", "table.wait.timeout"] {
         options.take_duration(key)?;
     }
     options.take_optional::<String>("checkpoint.location")?;

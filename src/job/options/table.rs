@@ -31,7 +31,6 @@ pub const DOCS: &[OptionDoc] = &[
 /// option works.
 pub(super) const NOT_YET: &[(&str, &[&str])] = &[
     ("delivery", &["by_sink", "at_least_once"]),
-    ("state.ttl", &[]),
     ("on.error", &["fail", "skip"]),
     ("late.data.strategy", &["drop", "include_in_next", "update_previous"]),
     ("checkpoint.interval", &[]),

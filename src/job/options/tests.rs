@@ -107,7 +107,6 @@ fn the_predecessors_job_options_are_read() {
 #[test]
 fn what_cannot_be_honoured_is_refused_by_name() {
     for (key, value, expected) in [
-        ("state.ttl", "1h", "option `state.ttl` is not available yet\nHint: leave `state.ttl` out"),
         (
             "checkpoint.location",
             "/x",

@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::catalog::default_table_source::{provider_as_source, source_as_provider};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ScalarValue};
-use datafusion::error::Result as DataFusionResult;
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
 use datafusion::logical_expr::{
     Aggregate, Expr, Filter, LogicalPlan, Projection, SubqueryAlias, TableScan, TableScanBuilder, Union,
@@ -21,8 +21,10 @@ use super::over::attach_over;
 use super::window_place::{Placing, is_placeholder};
 use super::window_rows::call;
 use super::window_trace::trace_window;
-use crate::sql::functions::{settled_function, window_end_function};
+use crate::error::Error;
+use crate::sql::functions::{session_duration_function, settled_function, window_end_function};
 use crate::sql::relation::{RelationTable, SystemColumn, WindowPart};
+use crate::sql::window_spec::{WindowKind, WindowSpec};
 use crate::time::LateRule;
 
 /// Whether late rows are told apart.
@@ -45,6 +47,8 @@ pub(super) struct TimeRules {
     pub(super) grace_ms: i64,
     /// The time zone of windows that name none.
     pub(super) zone: chrono_tz::Tz,
+    /// How long a running aggregate keeps a key that nobody touches, in milliseconds of event time.
+    pub(super) ttl_ms: Option<i64>,
     /// What becomes of late rows.
     pub(super) late: LateRule,
 }
@@ -164,8 +168,47 @@ fn attach_aggregate(aggregate: Aggregate, rules: TimeRules) -> DataFusionResult<
     let (groups, input) = Placing::new(input, rules).groups(aggregate.group_expr)?;
     let functions = aggregate.aggr_expr.into_iter().map(|function| order_by_time(function, &input));
     let functions = functions.collect::<DataFusionResult<Vec<_>>>()?;
+    if let (Some(ttl_ms), false) = (rules.ttl_ms, rules.lateness == Lateness::Never)
+        && !groups.is_empty()
+        && groups.iter().all(|group| trace_window(group, &input).is_none())
+    {
+        return forgetting(input, groups, functions, ttl_ms);
+    }
     with_window_time(Aggregate::try_new(Arc::new(input), groups, functions)?)
 }
+
+/// Forgets keys that nobody touches for `ttl_ms` of event time.
+///
+/// What is kept of a key is a session with that gap: so what is forgotten depends on the time of rows and the watermark
+/// of their own partition, and not on when an epoch ends.
+fn forgetting(
+    input: LogicalPlan,
+    mut groups: Vec<Expr>,
+    functions: Vec<Expr>,
+    ttl_ms: i64,
+) -> DataFusionResult<LogicalPlan> {
+    let (Some(time), Some(watermark)) =
+        (carried(&input, SystemColumn::Time), carried(&input, SystemColumn::Watermark))
+    else {
+        return Err(DataFusionError::External(Box::new(
+            Error::invalid("`state.ttl` needs rows with an event time, and these have none")
+                .with_hint("leave it out, or give the inner aggregate a WINDOW"),
+        )));
+    };
+    let mut spec = WindowSpec::new(WindowKind::Session { gap_ms: ttl_ms, max_ms: None });
+    spec.late = LateRule::Correct;
+    let kept = groups.len();
+    groups.push(call(session_duration_function(), time, watermark, &spec).alias(KEPT));
+    let plan = LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), groups, functions)?);
+    let columns = plan.schema().iter().enumerate().filter(|(ordinal, _)| *ordinal != kept);
+    let columns =
+        columns.map(|(_, (qualifier, field))| Expr::Column(Column::new(qualifier.cloned(), field.name())));
+    let columns = columns.collect();
+    Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(plan))?))
+}
+
+/// The group column that says how long a key is kept.
+pub(super) const KEPT: &str = "__kept";
 
 /// Gives the rows of a windowed aggregate the last instant of their window as event time.
 ///

@@ -50,6 +50,8 @@ pub struct Shape {
     pub grace_ms: i64,
     /// The time zone of windows that name none.
     pub zone: chrono_tz::Tz,
+    /// How long a running aggregate keeps a key that nobody touches, in milliseconds of event time.
+    pub ttl_ms: Option<i64>,
     /// What becomes of rows whose windows have ended.
     pub late: LateRule,
 }
@@ -93,7 +95,8 @@ impl Planner {
         let plan = self.logical_plan(&self.stream, query, text, inputs, shape, Lateness::AboveAggregates)?;
         let plan = self.stream.optimize(&plan).map_err(|error| planning_error(error, text, &relations))?;
         let corrects = shape.late == LateRule::Correct;
-        let request = SplitRequest { emit: emission.0, unwindowed: emission.1, corrects };
+        let expires = shape.ttl_ms.is_some();
+        let request = SplitRequest { emit: emission.0, unwindowed: emission.1, corrects, expires };
         if let Some((what, place)) = subquery_in(query)
             && has_subquery(&plan)?
         {
@@ -142,9 +145,10 @@ impl Planner {
         let prepared = Prepared::new(query, text, inputs)?;
         let plan = prepared.plan(state)?;
         let over = lateness != Lateness::Never && has_over(&plan)?;
-        let plan = if needs_time(&plan)? || shape.carry_time || over {
-            let Shape { grace_ms, zone, late, .. } = *shape;
-            let rules = TimeRules { lateness, grace_ms, zone, late };
+        let expires = lateness != Lateness::Never && shape.ttl_ms.is_some();
+        let plan = if needs_time(&plan)? || shape.carry_time || over || expires {
+            let Shape { grace_ms, zone, late, ttl_ms, .. } = *shape;
+            let rules = TimeRules { lateness, grace_ms, zone, late, ttl_ms };
             let attached = attach_subqueries(plan, rules)
                 .and_then(|plan| attach_time(plan, rules))
                 .map_err(|error| planning_error(error, text, &relations))?;

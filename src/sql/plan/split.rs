@@ -15,6 +15,7 @@ use datafusion::logical_expr::{
 
 use crate::aggregate::{GroupColumn, Showing};
 use crate::error::{Error, Result};
+use crate::sql::plan::attach::KEPT;
 use crate::sql::plan::compile::Compiler;
 use crate::sql::plan::over::{PlannedOver, plan_over};
 use crate::sql::plan::stream_plan::{
@@ -43,6 +44,8 @@ pub(super) struct SplitRequest {
     pub(super) unwindowed: Emission,
     /// Whether windows are given at their end and corrected by late rows.
     pub(super) corrects: bool,
+    /// Whether keys that nobody touches are to be forgotten.
+    pub(super) expires: bool,
 }
 
 /// Cuts `plan` into scans, steps and operators.
@@ -103,6 +106,7 @@ impl Splitter<'_> {
             }
             LogicalPlan::Filter(filter) => {
                 if let Some(first) = first_rows(filter)? {
+                    self.refuse_ttl("the first rows of each key")?;
                     return self.first_rows(&first, after, target, place);
                 }
                 let input = Arc::clone(filter.input.schema());
@@ -169,7 +173,11 @@ impl Splitter<'_> {
     ) -> Result<bool> {
         let plan = self.aggregate_plan(aggregate)?;
         let spec = Arc::new(Compiler::new(self.state).aggregate(&plan)?);
-        let (windowed, distinct) = (plan.window.is_some(), plan.functions.is_empty());
+        let expires = aggregate.group_expr.iter().any(|group| group.schema_name().to_string() == KEPT);
+        let (windowed, distinct) = (plan.window.is_some() && !expires, plan.functions.is_empty());
+        if distinct && !windowed {
+            self.refuse_ttl("`DISTINCT`")?;
+        }
         let emission = match place {
             Place::BelowEnd => Emission::Final,
             Place::Top => {
@@ -185,6 +193,10 @@ impl Splitter<'_> {
         };
         let showing = match emission {
             Emission::Changes => Showing::Always,
+            Emission::Final if expires => {
+                return Err(Error::invalid("`state.ttl` forgets keys, and `EMIT FINAL` gives all of them")
+                    .with_hint("use EMIT CHANGES, a WINDOW, or leave `state.ttl` out"));
+            }
             Emission::Final if distinct && !windowed => Showing::Always,
             Emission::Final if windowed && self.request.corrects && place == Place::Top => Showing::AtEnd,
             Emission::Final => Showing::AtClose,
@@ -278,7 +290,15 @@ impl Splitter<'_> {
         Ok(!at_end)
     }
 
+    fn refuse_ttl(&self, what: &str) -> Result<()> {
+        if self.request.expires {
+            return Err(Error::not_yet(format!("`state.ttl` for {what}")).with_hint("leave `state.ttl` out"));
+        }
+        Ok(())
+    }
+
     fn over(&mut self, window: &Window, after: Vec<StepPlan>, target: Target) -> Result<bool> {
+        self.refuse_ttl("`OVER`")?;
         let PlannedOver { kind, input, keys, steps } = plan_over(window, &Compiler::new(self.state))?;
         let ordinal = self.operators.len();
         self.operators.push(OperatorPlan {
