@@ -666,7 +666,7 @@ fn sorted(batches: &[RecordBatch]) -> Vec<String> {
 /// What the rules of lateness say, row by row.
 pub(super) fn late_answer(files: &[Vec<Row>], window: Window, bound_s: i64, grace_s: i64) -> Found {
     let mut late = 0;
-    let mut windows: BTreeMap<(i64, i64), (i64, Option<i64>)> = BTreeMap::new();
+    let mut windows = Totals::new();
     let mut in_sessions: Vec<&Row> = vec![];
     for rows in files {
         let mut watermark = i64::MIN;
@@ -703,20 +703,23 @@ pub(super) fn late_answer(files: &[Vec<Row>], window: Window, bound_s: i64, grac
     Found { rows, late }
 }
 
-fn sessions(mut rows: Vec<&Row>, gap: i64) -> BTreeMap<(i64, i64), (i64, Option<i64>)> {
+/// By the bounds of a window: how many rows it has, and the sum of `v`.
+type Totals = BTreeMap<(i64, i64), (i64, Option<i64>)>;
+
+fn sessions(mut rows: Vec<&Row>, gap: i64) -> Totals {
     rows.sort_by_key(|row| row.ts);
-    let mut sessions: Vec<((i64, i64), (i64, Option<i64>))> = vec![];
+    let mut found: Vec<(i64, i64, i64, Option<i64>)> = vec![];
     for row in rows {
-        match sessions.last_mut() {
-            Some(((_, end), (count, sum))) if row.ts < *end => {
+        match found.last_mut() {
+            Some((_, end, count, sum)) if row.ts < *end => {
                 *end = row.ts + gap;
                 *count += 1;
                 *sum = added(*sum, row.v);
             }
-            _ => sessions.push(((row.ts, row.ts + gap), (1, row.v))),
+            _ => found.push((row.ts, row.ts + gap, 1, row.v)),
         }
     }
-    sessions.into_iter().collect()
+    found.into_iter().map(|(start, end, count, sum)| ((start, end), (count, sum))).collect()
 }
 
 fn added(sum: Option<i64>, value: Option<i64>) -> Option<i64> {
