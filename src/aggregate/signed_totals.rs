@@ -97,8 +97,9 @@ impl SignedTotals {
         Ok(match field.data_type() {
             DataType::Int64 => Arc::new(Int64Array::from_iter_values(counts)),
             DataType::UInt64 => {
-                // A group that has no rows any more may be below zero, which is told where it is settled.
-                Arc::new(UInt64Array::from_iter_values(counts.map(|count| u64::try_from(count).unwrap_or(0))))
+                // The mean of nothing is NULL.
+                let counts = counts.map(|count| u64::try_from(count).ok().filter(|&count| count > 0));
+                Arc::new(counts.collect::<UInt64Array>())
             }
             DataType::Decimal128(..) => {
                 let narrow = |sum: i256| sum.to_i128().ok_or_else(does_not_fit);
