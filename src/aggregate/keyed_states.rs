@@ -2,30 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array, make_comparator};
 use arrow::compute::kernels::cmp::distinct;
-use arrow::compute::{concat, interleave, or, take};
+use arrow::compute::{SortOptions, concat, interleave, or, take};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
 use super::groups::{Groups, KeyedRows};
+use super::latest_rows::LatestRows;
 use super::spec::AggregateSpec;
 use crate::error::Result;
-
-/// Where a group's newest state is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
-    chunk: u32,
-    row: u32,
-}
-
-const NOWHERE: Place = Place { chunk: u32::MAX, row: u32::MAX };
-
-/// The states that one epoch wrote, or several merged.
-struct Chunk {
-    states: Vec<ArrayRef>,
-    /// The group of each row; a row is dead once its group's newest state is elsewhere.
-    groups: Vec<u32>,
-}
 
 /// The groups of some partial states: known ones first, then new ones in the order in which the batches bring them.
 struct Touched {
@@ -48,20 +33,16 @@ pub(super) struct Changes {
     pub(super) had: Vec<u32>,
     /// The values of the functions now, one row for each touched group.
     pub(super) new: Vec<ArrayRef>,
-    /// The number of touched groups.
-    pub(super) touched: usize,
+    /// For each touched group whether it has rows now.
+    pub(super) alive: Vec<bool>,
 }
 
 /// The states of all groups of one window, or of all rows where there is no window.
-///
-/// Chunks of states are immutable and appended; small ones are merged into larger ones (as a log-structured merge tree
-/// does), so that an epoch of one row costs no more than a logarithm of the number of groups.
 pub(super) struct KeyedStates {
     spec: Arc<AggregateSpec>,
     state_widths: Vec<usize>,
     groups: Groups,
-    places: Vec<Place>,
-    chunks: Vec<Chunk>,
+    latest: LatestRows,
     /// For each group its ordinal among the groups that the current epoch touched.
     touched_as: Vec<u32>,
 }
@@ -69,27 +50,19 @@ pub(super) struct KeyedStates {
 impl KeyedStates {
     /// Creates an empty store.
     pub(super) fn try_new(spec: Arc<AggregateSpec>) -> Result<Self> {
+        let nothing = RecordBatch::new_empty(spec.state_schema()?);
         Ok(Self {
             state_widths: spec.state_widths()?,
             groups: spec.groups()?,
-            places: vec![],
-            chunks: vec![],
+            latest: LatestRows::new(nothing.columns()[spec.first_state()..].to_vec()),
             touched_as: vec![],
             spec,
         })
     }
 
-    /// Returns the number of groups.
-    pub(super) fn len(&self) -> usize {
-        self.groups.len()
-    }
-
     /// Returns about how many bytes the states take.
     pub(super) fn bytes(&self) -> usize {
-        let arrays = self.chunks.iter().flat_map(|chunk| &chunk.states);
-        self.groups.bytes()
-            + arrays.map(|array| array.get_array_memory_size()).sum::<usize>()
-            + self.places.capacity() * 12
+        self.groups.bytes() + self.latest.bytes() + self.touched_as.capacity() * 4
     }
 
     /// Merges an epoch's partial states, and says what they changed.
@@ -104,15 +77,15 @@ impl KeyedStates {
         let keys = gather(epoch, self.spec.keys.len(), &touched.first_seen)?;
         let had = touched.had.iter().map(|&local| u32::try_from(local).unwrap_or(u32::MAX)).collect();
         let total = touched.groups.len();
-        self.append(states, touched.groups)?;
-        Ok(Changes { keys, old, had, new, touched: total })
+        self.latest.write(states, touched.groups)?;
+        Ok(Changes { keys, old, had, new, alive: vec![true; total] })
     }
 
     /// Merges partial states of which nobody asks what they changed.
     pub(super) fn absorb(&mut self, states: &[KeyedRows]) -> Result<()> {
         let touched = self.touch(states)?;
         let (_, states) = self.fold(states, &touched)?;
-        self.append(states, touched.groups)
+        self.latest.write(states, touched.groups)
     }
 
     /// Finds the groups of partial states.
@@ -123,7 +96,6 @@ impl KeyedStates {
         let mut groups = vec![];
         for (ordinal, batch) in epoch.iter().enumerate() {
             self.groups.intern(&batch.columns[..self.spec.keys.len()], batch.rows, &mut groups)?;
-            self.places.resize(self.groups.len(), NOWHERE);
             self.touched_as.resize(self.groups.len(), u32::MAX);
             let mut local = Vec::with_capacity(groups.len());
             for (row, &group) in groups.iter().enumerate() {
@@ -141,7 +113,7 @@ impl KeyedStates {
         }
         // Accumulators take it that a merge covers every group up to its total: known groups come first, then new ones
         // in the order in which the batches bring them.
-        let is_known = |local: &usize| self.places[touched[*local] as usize] != NOWHERE;
+        let is_known = |local: &usize| self.latest.has(touched[*local]);
         let (known, new): (Vec<usize>, Vec<usize>) = (0..touched.len()).partition(is_known);
         let order: Vec<usize> = known.iter().chain(&new).copied().collect();
         let mut renamed = vec![0; order.len()];
@@ -159,8 +131,7 @@ impl KeyedStates {
 
     /// Returns the states of the touched groups that had one, and those of all of them now.
     fn fold(&self, epoch: &[KeyedRows], touched: &Touched) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>)> {
-        let prior = touched.groups[..touched.had.len()].iter().map(|&group| self.places[group as usize]);
-        let prior = self.states_at(&prior.collect::<Vec<_>>())?;
+        let prior = self.latest.of(&touched.groups[..touched.had.len()])?;
         let mut sums = self.spec.accumulators()?;
         let mut covered = touched.had.len();
         self.merge_into(&mut sums, &prior, &touched.had, covered)?;
@@ -201,105 +172,57 @@ impl KeyedStates {
         self.merge_into(&mut sums, states, &each, rows)?;
         sums.iter_mut().map(|sum| Ok(sum.evaluate(EmitTo::All)?)).collect()
     }
-
-    /// Gathers the states at `places`; without any, empty columns.
-    fn states_at(&self, places: &[Place]) -> Result<Vec<ArrayRef>> {
-        let Some(first) = self.chunks.first() else {
-            let nothing = RecordBatch::new_empty(self.spec.state_schema()?);
-            return Ok(nothing.columns()[self.spec.first_state()..].to_vec());
-        };
-        let rows: Vec<(usize, usize)> =
-            places.iter().map(|place| (place.chunk as usize, place.row as usize)).collect();
-        (0..first.states.len())
-            .map(|column| {
-                let arrays: Vec<&dyn arrow::array::Array> =
-                    self.chunks.iter().map(|chunk| chunk.states[column].as_ref()).collect();
-                Ok(interleave(&arrays, &rows)?)
-            })
-            .collect()
-    }
-
-    fn append(&mut self, states: Vec<ArrayRef>, groups: Vec<u32>) -> Result<()> {
-        let chunk = u32::try_from(self.chunks.len()).unwrap_or(u32::MAX);
-        for (row, &group) in (0u32..).zip(&groups) {
-            self.places[group as usize] = Place { chunk, row };
-        }
-        self.chunks.push(Chunk { states, groups });
-        while let [.., larger, smaller] = self.chunks.as_slice() {
-            if larger.groups.len() > 2 * smaller.groups.len() {
-                break;
-            }
-            self.merge_last(2)?;
-        }
-        let rows: usize = self.chunks.iter().map(|chunk| chunk.groups.len()).sum();
-        if rows > 2 * self.len() + 4_096 {
-            self.merge_last(self.chunks.len())?;
-        }
-        Ok(())
-    }
-
-    /// Makes the last `count` chunks one, without their dead rows.
-    fn merge_last(&mut self, count: usize) -> Result<()> {
-        let first = self.chunks.len() - count;
-        let mut places = vec![];
-        let mut groups = vec![];
-        for (chunk, part) in (0u32..).zip(&self.chunks).skip(first) {
-            for (row, &group) in (0u32..).zip(&part.groups) {
-                let place = Place { chunk, row };
-                if self.places[group as usize] == place {
-                    places.push(place);
-                    groups.push(group);
-                }
-            }
-        }
-        let states = self.states_at(&places)?;
-        self.chunks.truncate(first);
-        let chunk = u32::try_from(first).unwrap_or(u32::MAX);
-        for (row, &group) in (0u32..).zip(&groups) {
-            self.places[group as usize] = Place { chunk, row };
-        }
-        self.chunks.push(Chunk { states, groups });
-        Ok(())
-    }
 }
 
 /// Gathers the first `width` columns.
 fn gather(epoch: &[KeyedRows], width: usize, rows: &[(usize, usize)]) -> Result<Vec<ArrayRef>> {
     (0..width)
         .map(|column| {
-            let arrays: Vec<&dyn arrow::array::Array> =
-                epoch.iter().map(|batch| batch.columns[column].as_ref()).collect();
+            let arrays: Vec<&dyn Array> = epoch.iter().map(|batch| batch.columns[column].as_ref()).collect();
             Ok(interleave(&arrays, rows)?)
         })
         .collect()
 }
 
+/// Returns for each row whether the two columns differ there; NULL is like NULL.
+fn differs(old: &ArrayRef, new: &ArrayRef) -> Result<BooleanArray> {
+    if !old.data_type().is_nested() {
+        return Ok(distinct(old, new)?);
+    }
+    let compare = make_comparator(old, new, SortOptions::default())?;
+    Ok((0..old.len()).map(|row| Some(compare(row, row).is_ne())).collect())
+}
+
 impl Changes {
-    /// Returns the keys, values and weights of what really changed: for each group the old row, then the new one.
+    /// Returns the keys, values and weights of what really changed: for each group the old row, then the new one; only
+    /// the old one where no row is left.
     pub(super) fn into_rows(self) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>, Vec<i8>)> {
         let had = UInt32Array::from(self.had);
         let mut changed: Option<BooleanArray> = None;
         for (old, new) in self.old.iter().zip(&self.new) {
-            let differs = distinct(old, &take(new, &had, None)?)?;
+            let differs = differs(old, &take(new, &had, None)?)?;
             changed = Some(match changed {
                 Some(changed) => or(&changed, &differs)?,
                 None => differs,
             });
         }
         let old_rows = had.len();
-        let mut old_of = vec![None; self.touched];
+        let mut old_of = vec![None; self.alive.len()];
         for (row, &local) in had.values().iter().enumerate() {
             old_of[local as usize] = Some(row);
         }
         let (mut key_rows, mut value_rows, mut weights) = (vec![], vec![], vec![]);
-        for (local, old) in (0u32..).zip(&old_of) {
+        for ((local, old), alive) in (0u32..).zip(&old_of).zip(self.alive) {
             if let Some(old) = old {
-                if !changed.as_ref().is_some_and(|changed| changed.value(*old)) {
+                if alive && !changed.as_ref().is_some_and(|changed| changed.value(*old)) {
                     continue;
                 }
                 key_rows.push(local);
                 value_rows.push(u32::try_from(*old).unwrap_or(u32::MAX));
                 weights.push(-1);
+            }
+            if !alive {
+                continue;
             }
             key_rows.push(local);
             value_rows.push(u32::try_from(old_rows).unwrap_or(u32::MAX) + local);

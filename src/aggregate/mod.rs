@@ -4,23 +4,36 @@
 //! row of accumulator states for each group. [`FinalAggregate`] (one answer when a window closes or the input ends)
 //! and [`ChangingAggregate`] (every change of every group) merge such states; the same states, kept as they come, are
 //! the incremental snapshot.
+//!
+//! Over a changelog rows come and go one by one: [`RetractedRows`] computes what the functions read, and
+//! [`RetractingAggregate`] keeps what each function needs to take a row back, as its [`Retraction`] says.
 
+mod bags;
 mod changing;
 mod groups;
 mod hopping_states;
 mod keyed_states;
+mod latest_rows;
 mod pace;
 mod partial;
+mod retracted_rows;
+mod retracting;
+mod retracting_states;
+mod retraction;
 mod session_aggregate;
 mod session_runs;
 mod session_states;
 mod showing;
+mod signed_totals;
 mod spec;
 mod window_aggregate;
 mod window_key;
 
 pub use changing::ChangingAggregate;
 pub use partial::PartialAggregate;
+pub use retracted_rows::RetractedRows;
+pub use retracting::RetractingAggregate;
+pub use retraction::Retraction;
 pub use session_aggregate::SessionAggregate;
 pub use showing::Showing;
 pub use spec::{AggregateSpec, GroupColumn};

@@ -85,14 +85,7 @@ impl AggregateSpec {
 
     /// Creates an empty accumulator for each function.
     pub(super) fn accumulators(&self) -> Result<Vec<Box<dyn GroupsAccumulator>>> {
-        let create = |function: &Arc<AggregateFunctionExpr>| -> Result<Box<dyn GroupsAccumulator>> {
-            if function.groups_accumulator_supported() {
-                return Ok(function.create_groups_accumulator()?);
-            }
-            let function = Arc::clone(function);
-            Ok(Box::new(GroupsAccumulatorAdapter::new(move || function.create_accumulator())))
-        };
-        self.functions.iter().map(create).collect()
+        self.functions.iter().map(accumulator).collect()
     }
 
     /// Creates an empty interner of keys.
@@ -141,6 +134,15 @@ impl AggregateSpec {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&self.output), columns, &options)?)
     }
+}
+
+/// Creates an empty accumulator for a function.
+pub(super) fn accumulator(function: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn GroupsAccumulator>> {
+    if function.groups_accumulator_supported() {
+        return Ok(function.create_groups_accumulator()?);
+    }
+    let function = Arc::clone(function);
+    Ok(Box::new(GroupsAccumulatorAdapter::new(move || function.create_accumulator())))
 }
 
 /// The window columns of some groups.

@@ -324,8 +324,8 @@ impl Driver {
         let passes = match scan.target {
             Target::Sink => true,
             Target::Operator(operator) => {
-                !self.operators[operator].name.contains("aggregate")
-                    && self.operators[operator].name != "distinct"
+                let name = &self.operators[operator].name;
+                !name.contains("aggregate") && !name.contains("distinct")
             }
         };
         add_to_report(&mut report, done.scan, &processed, passes);

@@ -2,12 +2,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::aggregate::{ChangingAggregate, FinalAggregate, SessionAggregate, Showing, WindowKey};
+use crate::aggregate::{
+    ChangingAggregate, FinalAggregate, RetractingAggregate, SessionAggregate, Showing, WindowKey,
+};
 use crate::bounded::{Limit, Sort};
 use crate::error::{Error, Result};
 use crate::flow::{ChangeBatch, EpochContext, Exchange, Fragment, Operator, StateDelta, Tally};
 use crate::over::{BufferedOver, OrderedOver, TopRows, WindowedOver};
-use crate::sql::plan::{Compiler, OperatorKind, OperatorPlan};
+use crate::sql::plan::{Compiler, OperatorKind, OperatorPlan, Target};
 use crate::time::Watermark;
 use std::sync::Arc;
 use std::time::Duration;
@@ -152,13 +154,14 @@ fn instance(
     emit_interval: Option<Duration>,
 ) -> Result<Box<dyn Operator>> {
     let name = plan.kind.name();
+    // Only what leaves the job waits; an aggregate over these changes has them at once.
+    let interval = emit_interval.filter(|_| plan.target == Target::Sink);
+    let interval = interval.map(|interval| i64::try_from(interval.as_millis()).unwrap_or(i64::MAX));
     Ok(match &plan.kind {
         OperatorKind::Aggregate { spec, showing } => {
             let spec = Arc::clone(spec);
             // What `DISTINCT` gives never changes, and operators after it must have it in time.
-            let interval =
-                emit_interval.filter(|_| *showing == Showing::Always && !spec.functions.is_empty());
-            let interval = interval.map(|interval| i64::try_from(interval.as_millis()).unwrap_or(i64::MAX));
+            let interval = interval.filter(|_| *showing == Showing::Always && !spec.functions.is_empty());
             match (&spec.window, showing) {
                 (Some(WindowKey::Session { windows, .. }), showing) => {
                     let windows = *windows;
@@ -169,6 +172,10 @@ fn instance(
                     Box::new(ChangingAggregate::new(name, spec, *showing, interval, first, record))
                 }
             }
+        }
+        OperatorKind::RetractingAggregate { spec, retraction } => {
+            let (spec, retraction) = (Arc::clone(spec), Arc::clone(retraction));
+            Box::new(RetractingAggregate::try_new(name, spec, retraction, interval, first, record)?)
         }
         OperatorKind::Over(spec) => Box::new(OrderedOver::try_new(name, Arc::clone(spec), record)?),
         OperatorKind::BufferedOver(spec) => Box::new(BufferedOver::try_new(name, Arc::clone(spec), record)?),

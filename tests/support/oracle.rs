@@ -248,6 +248,8 @@ pub(super) struct Query {
     condition: Option<String>,
     keys: Vec<String>,
     having: Option<String>,
+    /// What gives rows that come and go.
+    from: &'static str,
     window: Option<Window>,
     kind: Kind,
     emit: &'static str,
@@ -265,6 +267,8 @@ enum Kind {
     Over,
     /// The first rows of each key in another order.
     Top,
+    /// Aggregates or `DISTINCT` over rows that come and go.
+    OverChanges,
 }
 
 const EXPRESSIONS: [&str; 9] = [
@@ -341,6 +345,39 @@ const TOPS: [&str; 4] = [
     "row_number() OVER (ORDER BY d, ts DESC) < 4",
     "row_number() OVER (PARTITION BY upper(k) ORDER BY name NULLS FIRST, ts) = 2",
 ];
+/// What gives rows that come and go, with the columns `k`, `g`, `n`, `s`, `m` and `lo`.
+const CHANGES: [&str; 4] = [
+    "SELECT k, g, count(*) AS n, sum(v) AS s, max(name) AS m, min(d) AS lo FROM s{} GROUP BY k, g",
+    "SELECT k, g, g AS n, v AS s, name AS m, d AS lo FROM s{} QUALIFY row_number() OVER (PARTITION BY k, g ORDER BY ts DESC) <= 2",
+    "SELECT upper(k) AS k, n AS g, count(DISTINCT s) AS n, sum(s) AS s, min(m) AS m, max(lo) AS lo \
+     FROM (SELECT k, g, count(*) AS n, sum(v) AS s, max(name) AS m, sum(d) AS lo FROM s{} GROUP BY k, g) \
+     WHERE n > 1 OR s > 0 GROUP BY upper(k), n HAVING count(*) < 3",
+    "SELECT k, g, 1 AS n, v AS s, name AS m, d AS lo FROM s WHERE g > 0 \
+     UNION ALL SELECT k, 0 AS g, count(v) AS n, max(v) AS s, min(name) AS m, min(d) AS lo FROM s{} GROUP BY k",
+];
+const OVER_CHANGES: [&str; 19] = [
+    "count(*)",
+    "count(s)",
+    "sum(n)",
+    "sum(s)",
+    "avg(s)",
+    "avg(lo)",
+    "sum(lo)",
+    "min(s)",
+    "max(m)",
+    "max(n) FILTER (WHERE g > 0)",
+    "count(DISTINCT n)",
+    "count(DISTINCT m)",
+    "sum(DISTINCT s)",
+    "median(n)",
+    "round(stddev(n), 2)",
+    "string_agg(m, '; ' ORDER BY m)",
+    "array_agg(DISTINCT n ORDER BY n)",
+    "first_value(k ORDER BY s DESC, lo, k, m, n, g)",
+    "bool_or(s > 3)",
+];
+const CHANGES_KEYS: [&str; 4] = ["n", "k", "s % 3", "m"];
+const HAVINGS_OVER_CHANGES: [&str; 2] = ["count(*) > 1", "max(s) > 5 OR min(m) IS NULL"];
 const HAVINGS: [&str; 3] = ["count(*) > 1", "sum(v) * 2 > 10", "min(g) < 0 OR max(k) IS NULL"];
 
 fn some_of(
@@ -418,7 +455,23 @@ pub(super) fn queries() -> impl Strategy<Value = Query> {
         }
         Query { select, condition, having: Some(top.to_owned()), kind: Kind::Top, ..Query::nothing() }
     });
-    prop_oneof![2 => rows, 4 => windows, 3 => groups, 1 => totals, 4 => overs, 2 => tops]
+    let over_changes = (
+        some_of(&OVER_CHANGES, 0, 6),
+        one_of(&CONDITIONS),
+        some_of(&CHANGES_KEYS, 0, 2),
+        one_of(&HAVINGS_OVER_CHANGES),
+        select(CHANGES.to_vec()),
+    )
+        .prop_map(|(select, condition, keys, having, from)| Query {
+            select,
+            condition,
+            keys,
+            having,
+            from,
+            kind: Kind::OverChanges,
+            ..Query::nothing()
+        });
+    prop_oneof![2 => rows, 4 => windows, 3 => groups, 1 => totals, 4 => overs, 2 => tops, 4 => over_changes]
 }
 
 impl Query {
@@ -428,6 +481,7 @@ impl Query {
             condition: None,
             keys: vec![],
             having: None,
+            from: "",
             window: None,
             kind: Kind::Rows,
             emit: "",
@@ -469,6 +523,18 @@ impl Query {
                 let qualify = self.having.as_ref();
                 let qualify = qualify.map(|having| format!(" QUALIFY {having}")).unwrap_or_default();
                 Some(format!("SELECT {items} FROM s{condition}{qualify}"))
+            }
+            Kind::OverChanges => {
+                let from = self.from.replace("{}", &condition);
+                if self.select.is_empty() {
+                    return Some(format!("SELECT DISTINCT n, s % 3 AS rest FROM ({from})"));
+                }
+                let items = self.items(&self.keys);
+                let group = match self.keys.is_empty() {
+                    true => String::new(),
+                    false => format!(" GROUP BY {}", self.keys.join(", ")),
+                };
+                Some(format!("SELECT {items} FROM ({from}){group}{}", self.having()))
             }
             Kind::Aggregate => None,
         }

@@ -107,8 +107,9 @@ fn operator_line(kind: &OperatorKind) -> String {
                 (None, Showing::AtClose) => "one row for each key, until the input ends",
                 (None, _) => "one row for each key, kept for ever",
             };
-            (spec, state)
+            (spec, state.to_owned())
         }
+        OperatorKind::RetractingAggregate { spec, retraction } => (spec, retraction.state()),
         OperatorKind::Over(spec) => return over_line(spec),
         OperatorKind::BufferedOver(spec) => {
             let (count, what) = (spec.count, &spec.description);

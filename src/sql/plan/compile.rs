@@ -16,7 +16,9 @@ use datafusion::physical_expr::{
 };
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner, create_window_expr};
 
-use crate::aggregate::{AggregateSpec, Closing, PartialAggregate, RowTime, WindowKey};
+use crate::aggregate::{
+    AggregateSpec, Closing, PartialAggregate, RetractedRows, Retraction, RowTime, WindowKey,
+};
 use crate::error::{Error, Result};
 use crate::flow::{Filter, Fragment, PlanStep, Project, Slot, Step};
 use crate::sql::functions::fail_on_overflow;
@@ -59,6 +61,9 @@ impl<'a> Compiler<'a> {
             StepPlan::Plan { name, node, input } => Box::new(self.plan_step(name, node, input)?),
             StepPlan::PartialAggregate(plan) => {
                 Box::new(PartialAggregate::try_new(Arc::new(self.aggregate(plan)?))?)
+            }
+            StepPlan::RetractedRows(plan) => {
+                Box::new(RetractedRows::new(self.retraction(&self.aggregate(plan)?, plan)?))
             }
         })
     }
@@ -115,6 +120,11 @@ impl<'a> Compiler<'a> {
                 Ok(WindowKey::Given { bound: self.expression(bound, input)?, closes })
             }
         }
+    }
+
+    /// Plans how an aggregation takes rows back.
+    pub(super) fn retraction(&self, spec: &AggregateSpec, plan: &AggregatePlan) -> Result<Retraction> {
+        Retraction::try_new(spec, plan.input.as_arrow())
     }
 
     /// Compiles an aggregation.

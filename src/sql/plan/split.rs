@@ -13,7 +13,7 @@ use datafusion::logical_expr::{
     Aggregate, Expr, FetchType, LogicalPlan, Projection, SkipType, Sort, TableScan, Union, Window,
 };
 
-use crate::aggregate::{GroupColumn, Showing};
+use crate::aggregate::{AggregateSpec, GroupColumn, Showing};
 use crate::error::{Error, Result};
 use crate::sql::plan::attach::KEPT;
 use crate::sql::plan::compile::Compiler;
@@ -78,8 +78,8 @@ enum Place {
     Top,
     /// Below an operator that answers when the input ends.
     BelowEnd,
-    /// Below an operator that takes inserts only and answers as rows come.
-    BelowInserts,
+    /// Below an operator that answers as rows come.
+    BelowRows,
 }
 
 struct Splitter<'a> {
@@ -183,13 +183,8 @@ impl Splitter<'_> {
             Place::Top => {
                 self.request.emit.unwrap_or(if windowed { Emission::Final } else { self.request.unwindowed })
             }
-            Place::BelowInserts if windowed => Emission::Final,
-            // Each distinct row comes once and stays.
-            Place::BelowInserts if distinct => Emission::Changes,
-            Place::BelowInserts => {
-                return Err(Error::not_yet("an aggregate over the changes of another aggregate")
-                    .with_hint("give the inner one a WINDOW, or use `--mode batch`"));
-            }
+            Place::BelowRows if windowed => Emission::Final,
+            Place::BelowRows => Emission::Changes,
         };
         let showing = match emission {
             Emission::Changes => Showing::Always,
@@ -213,13 +208,35 @@ impl Splitter<'_> {
             steps: after,
             target,
         });
-        let below =
-            if emission == Emission::Final && !windowed { Place::BelowEnd } else { Place::BelowInserts };
-        let steps = vec![StepPlan::PartialAggregate(Box::new(plan))];
-        if self.flow(&aggregate.input, steps, Target::Operator(ordinal), below)? {
-            return Err(Error::not_yet("an aggregate over a changelog"));
+        let below = if emission == Emission::Final && !windowed { Place::BelowEnd } else { Place::BelowRows };
+        let steps = vec![StepPlan::PartialAggregate(Box::new(plan.clone()))];
+        if !self.flow(&aggregate.input, steps, Target::Operator(ordinal), below)? {
+            return Ok(changelog);
         }
-        Ok(changelog)
+        if showing != Showing::Always || windowed {
+            return Err(Error::not_yet("a windowed aggregate over a changelog")
+                .with_hint("give the inner aggregate the WINDOW, or use `--mode batch`"));
+        }
+        self.take_back(ordinal, &spec, &plan)?;
+        Ok(true)
+    }
+
+    /// Makes the aggregate with this ordinal one over a changelog.
+    fn take_back(&mut self, ordinal: usize, spec: &Arc<AggregateSpec>, plan: &AggregatePlan) -> Result<()> {
+        let retraction = Arc::new(Compiler::new(self.state).retraction(spec, plan)?);
+        let target = Target::Operator(ordinal);
+        let scans = self.scans.iter_mut().filter(|scan| scan.target == target).map(|scan| &mut scan.steps);
+        let operators = self.operators.iter_mut().filter(|operator| operator.target == target);
+        for steps in scans.chain(operators.map(|operator| &mut operator.steps)) {
+            if let Some(last @ StepPlan::PartialAggregate(_)) = steps.last_mut() {
+                *last = StepPlan::RetractedRows(Box::new(plan.clone()));
+            }
+        }
+        let operator = &mut self.operators[ordinal];
+        operator.input = Arc::clone(retraction.schema());
+        operator.exchange = (!spec.keys.is_empty()).then(|| retraction.keys());
+        operator.kind = OperatorKind::RetractingAggregate { spec: Arc::clone(spec), retraction };
+        Ok(())
     }
 
     fn aggregate_plan(&self, aggregate: &Aggregate) -> Result<AggregatePlan> {
@@ -274,7 +291,7 @@ impl Splitter<'_> {
         let at_end = match place {
             Place::BelowEnd => true,
             Place::Top => self.request.emit.unwrap_or(self.request.unwindowed) == Emission::Final,
-            Place::BelowInserts => false,
+            Place::BelowRows => false,
         };
         let PlannedTop { kind, input, keys, before, after } =
             first.plan(&steps, at_end, &Compiler::new(self.state))?;
@@ -283,7 +300,7 @@ impl Splitter<'_> {
         let exchange = (!keys.is_empty()).then_some(keys);
         self.operators.push(OperatorPlan { kind, input, exchange, steps, target });
         let before = before.into_iter().collect();
-        if self.flow(first.input(), before, Target::Operator(ordinal), Place::BelowInserts)? {
+        if self.flow(first.input(), before, Target::Operator(ordinal), Place::BelowRows)? {
             return Err(Error::not_yet("the first rows of a changelog")
                 .with_hint("give the inner aggregate a WINDOW, or use `--mode batch`"));
         }
@@ -308,7 +325,7 @@ impl Splitter<'_> {
             steps: after,
             target,
         });
-        if self.flow(&window.input, steps, Target::Operator(ordinal), Place::BelowInserts)? {
+        if self.flow(&window.input, steps, Target::Operator(ordinal), Place::BelowRows)? {
             return Err(Error::not_yet("`OVER (…)` over a changelog")
                 .with_hint("give the inner aggregate a WINDOW, or use `--mode batch`"));
         }
@@ -334,7 +351,7 @@ impl Splitter<'_> {
             return Err(Error::invalid("LIMIT and OFFSET take numbers"));
         };
         let bounded = self.require_bounded(&limit.input, "LIMIT").is_ok();
-        let place = if bounded { Place::BelowEnd } else { Place::BelowInserts };
+        let place = if bounded { Place::BelowEnd } else { Place::BelowRows };
         self.bounded(OperatorKind::Limit { skip, fetch }, &limit.input, after, target, place)
     }
 

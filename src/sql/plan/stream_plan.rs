@@ -11,7 +11,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
-use crate::aggregate::{AggregateSpec, Showing};
+use crate::aggregate::{AggregateSpec, Retraction, Showing};
 use crate::over::{BufferedOverSpec, OverSpec, TopRowsSpec, WindowedOverSpec};
 use crate::sql::relation::{Relation, SystemColumn, WindowColumn, WindowPart};
 use crate::sql::window_spec::WindowSpec;
@@ -96,6 +96,8 @@ pub enum StepPlan {
     },
     /// Aggregates each batch.
     PartialAggregate(Box<AggregatePlan>),
+    /// Computes what an aggregate over a changelog keeps of each row.
+    RetractedRows(Box<AggregatePlan>),
 }
 
 /// An aggregation before it is compiled.
@@ -163,6 +165,13 @@ pub enum OperatorKind {
         /// When its rows are given.
         showing: Showing,
     },
+    /// Aggregates a changelog by key.
+    RetractingAggregate {
+        /// What is computed.
+        spec: Arc<AggregateSpec>,
+        /// How withdrawn rows are taken back.
+        retraction: Arc<Retraction>,
+    },
     /// Functions over the rows around each row, in the order of event time.
     Over(Arc<OverSpec>),
     /// Functions over the rows of a window, when it closes.
@@ -201,6 +210,10 @@ impl OperatorKind {
                     Some(key) => format!("{changing}{} aggregate", key.name()),
                 }
             }
+            Self::RetractingAggregate { spec, .. } if spec.functions.is_empty() => {
+                "retracting distinct".to_owned()
+            }
+            Self::RetractingAggregate { .. } => "retracting aggregate".to_owned(),
             Self::Over(_) => "over".to_owned(),
             Self::BufferedOver(_) => "over last rows".to_owned(),
             Self::WindowedOver(_) => "over windows".to_owned(),
