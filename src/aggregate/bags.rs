@@ -56,6 +56,8 @@ pub(super) struct Bag {
     values: Vec<BTreeMap<Box<[u8]>, i64>>,
     /// What stands where there is no value.
     null: Box<[u8]>,
+    /// How many values were taken out more often than they were put in.
+    missing: usize,
     bytes: usize,
 }
 
@@ -66,7 +68,7 @@ impl Bag {
         let nulls: Vec<ArrayRef> =
             plan.data_types.iter().map(|data_type| new_null_array(data_type, 1)).collect();
         let null = converter.convert_columns(&nulls)?.row(0).data().into();
-        Ok(Self { plan, converter, values: vec![], null, bytes: 0 })
+        Ok(Self { plan, converter, values: vec![], null, missing: 0, bytes: 0 })
     }
 
     /// Puts rows with weight +1 in, and takes those with −1 out.
@@ -89,7 +91,10 @@ impl Bag {
             let (value, bag) = (values.row(row), &mut self.values[group as usize]);
             match bag.get_mut(value.data()) {
                 Some(times) => {
+                    let was_missing = *times < 0;
                     *times += i64::from(weight);
+                    self.missing -= usize::from(was_missing && *times >= 0);
+                    self.missing += usize::from(!was_missing && *times < 0);
                     if *times == 0 {
                         bag.remove(value.data());
                         self.bytes -= value.data().len() + ENTRY_BYTES;
@@ -97,6 +102,7 @@ impl Bag {
                 }
                 None => {
                     bag.insert(value.data().into(), i64::from(weight));
+                    self.missing += usize::from(weight < 0);
                     self.bytes += value.data().len() + ENTRY_BYTES;
                 }
             }
@@ -160,9 +166,9 @@ impl Bag {
         Arc::new(Int64Array::from_iter_values(groups.iter().map(different)))
     }
 
-    /// Returns whether every value of a group was put in before it was taken out.
-    pub(super) fn is_sound(&self, group: u32) -> bool {
-        self.values[group as usize].values().all(|&times| times > 0)
+    /// Returns whether every value was put in before it was taken out.
+    pub(super) fn is_sound(&self) -> bool {
+        self.missing == 0
     }
 
     /// Forgets a group that has no rows; returns whether nothing was left in it.

@@ -29,6 +29,9 @@ mod spec;
 mod window_aggregate;
 mod window_key;
 
+#[cfg(test)]
+mod tests;
+
 pub use changing::ChangingAggregate;
 pub use partial::PartialAggregate;
 pub use retracted_rows::RetractedRows;

@@ -128,13 +128,16 @@ impl RetractingStates {
     /// # Errors
     /// Data: a value of a group that changed does not fit its type. Internal: a row was withdrawn that never came.
     pub(super) fn settle(&mut self) -> Result<Changes> {
+        if !self.bags.iter().all(Bag::is_sound) {
+            return Err(withdrawn_unseen());
+        }
         let touched = std::mem::take(&mut self.touched);
         let stays = self.spec.keys.is_empty();
         let mut alive = Vec::with_capacity(touched.len());
         for &group in &touched {
             self.is_touched[group as usize] = false;
             let rows = self.rows[group as usize];
-            if rows < 0 || !self.bags.iter().all(|bag| bag.is_sound(group)) {
+            if rows < 0 {
                 return Err(withdrawn_unseen());
             }
             alive.push(stays || rows > 0);

@@ -394,6 +394,26 @@ fn one_of(choices: &'static [&'static str]) -> impl Strategy<Value = Option<Stri
     option::of(select(choices.to_vec()).prop_map(str::to_owned))
 }
 
+/// Returns queries over rows that come and go.
+fn over_changes() -> impl Strategy<Value = Query> {
+    (
+        some_of(&OVER_CHANGES, 0, 6),
+        one_of(&CONDITIONS),
+        some_of(&CHANGES_KEYS, 0, 2),
+        one_of(&HAVINGS_OVER_CHANGES),
+        select(CHANGES.to_vec()),
+    )
+        .prop_map(|(select, condition, keys, having, from)| Query {
+            select,
+            condition,
+            keys,
+            having,
+            from,
+            kind: Kind::OverChanges,
+            ..Query::nothing()
+        })
+}
+
 /// Returns queries of all kinds.
 pub(super) fn queries() -> impl Strategy<Value = Query> {
     let rows = (
@@ -455,23 +475,7 @@ pub(super) fn queries() -> impl Strategy<Value = Query> {
         }
         Query { select, condition, having: Some(top.to_owned()), kind: Kind::Top, ..Query::nothing() }
     });
-    let over_changes = (
-        some_of(&OVER_CHANGES, 0, 6),
-        one_of(&CONDITIONS),
-        some_of(&CHANGES_KEYS, 0, 2),
-        one_of(&HAVINGS_OVER_CHANGES),
-        select(CHANGES.to_vec()),
-    )
-        .prop_map(|(select, condition, keys, having, from)| Query {
-            select,
-            condition,
-            keys,
-            having,
-            from,
-            kind: Kind::OverChanges,
-            ..Query::nothing()
-        });
-    prop_oneof![2 => rows, 4 => windows, 3 => groups, 1 => totals, 4 => overs, 2 => tops, 4 => over_changes]
+    prop_oneof![2 => rows, 4 => windows, 3 => groups, 1 => totals, 4 => overs, 2 => tops, 4 => over_changes()]
 }
 
 impl Query {

@@ -11,6 +11,7 @@ mod nesting;
 mod over;
 mod planner;
 mod prepared;
+mod repeatable;
 mod rewrite;
 mod row_order;
 mod split;

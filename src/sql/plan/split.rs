@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::sql::plan::attach::KEPT;
 use crate::sql::plan::compile::Compiler;
 use crate::sql::plan::over::{PlannedOver, plan_over};
+use crate::sql::plan::repeatable::require_repeatable_steps;
 use crate::sql::plan::stream_plan::{
     AggregatePlan, OperatorKind, OperatorPlan, ScanPlan, StepPlan, StreamPlan, Target, WindowPlan,
 };
@@ -228,6 +229,7 @@ impl Splitter<'_> {
         let scans = self.scans.iter_mut().filter(|scan| scan.target == target).map(|scan| &mut scan.steps);
         let operators = self.operators.iter_mut().filter(|operator| operator.target == target);
         for steps in scans.chain(operators.map(|operator| &mut operator.steps)) {
+            require_repeatable_steps(steps)?;
             if let Some(last @ StepPlan::PartialAggregate(_)) = steps.last_mut() {
                 *last = StepPlan::RetractedRows(Box::new(plan.clone()));
             }
