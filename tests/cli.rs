@@ -9,6 +9,10 @@ mod support;
 mod damaged;
 
 #[cfg(test)]
+#[path = "cli/dead_letters.rs"]
+mod dead_letters;
+
+#[cfg(test)]
 mod cli {
     use std::io::{BufRead, BufReader, Read, Write};
     use std::process::{Child, Command, Stdio};

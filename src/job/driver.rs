@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use parking_lot::Mutex;
 
 use super::carry::Carried;
+use super::dead_letters::{DeadLetter, DeadLetters};
 use super::messages::{Done, Permits, SourceClock, StopFlag, ToDriver, ToSink};
 use super::progress::{Progress, TakenIn};
 use super::reader::idle_watermark;
@@ -15,12 +16,11 @@ use super::report::{JobReport, RejectedRecord};
 use super::scan::{Processed, watermark_after};
 use super::shards::ShardedOperator;
 use super::snapshot::{PartitionSnapshot, Snapshot};
-use crate::connect::{PartitionId, Position};
+use crate::connect::{OnError, PartitionId, Position};
 use crate::error::{Error, Result};
 use crate::flow::{ChangeBatch, EpochContext};
 use crate::sql::functions::EpochClock;
 use crate::sql::plan::Target;
-use crate::sql::relation::OnError;
 use crate::time::{Clock, Watermark};
 
 /// How often the driver looks at the clock when nothing arrives.
@@ -69,6 +69,9 @@ pub(super) struct Driver {
     pub(super) stop: StopFlag,
     pub(super) input: Receiver<ToDriver>,
     pub(super) sink: Sender<ToSink>,
+    /// The way to the error table, where records may go there, and those of the epoch with their streams.
+    pub(super) dead_letters: Option<DeadLetters>,
+    pub(super) letters: Vec<(String, DeadLetter)>,
     pub(super) report: Arc<Mutex<JobReport>>,
     pub(super) progress: Arc<Progress>,
     pub(super) epoch: u64,
@@ -267,6 +270,7 @@ impl Driver {
                 Err(error) => failed = Some(error),
             }
         }
+        self.keep_letters()?;
         // A job that fails closes no window on what it has seen so far.
         let watermark = if failed.is_some() { self.watermark } else { self.advance_watermark() };
         let mut marks = vec![watermark; self.operators.len()];
@@ -295,11 +299,21 @@ impl Driver {
         failed.map_or(Ok(()), Err)
     }
 
+    /// Writes what the epoch has for the error table, before anything that follows from the epoch goes on.
+    fn keep_letters(&mut self) -> Result<()> {
+        let letters = std::mem::take(&mut self.letters);
+        match &mut self.dead_letters {
+            Some(dead_letters) => dead_letters.write(&letters),
+            None if letters.is_empty() => Ok(()),
+            None => Err(Error::internal("records for an error table that is not there")),
+        }
+    }
+
     /// Counts what became of a chunk, moves its partition on, and returns what goes on.
     fn account(&mut self, done: Done) -> Result<Vec<ChangeBatch>> {
         let scan = &mut self.scans[done.scan];
         let partition = &mut scan.partitions[done.partition];
-        let processed =
+        let mut processed =
             done.result.map_err(|error| error.within(format!("`{}` {}", scan.name, partition.id)))?;
         let mut report = self.report.lock();
         for rejected in &processed.rejected {
@@ -328,6 +342,8 @@ impl Driver {
             }
         };
         add_to_report(&mut report, done.scan, &processed, passes);
+        let letters = processed.letters.drain(..).map(|letter| (scan.name.clone(), letter));
+        self.letters.extend(letters);
         Ok(processed.output)
     }
 
@@ -407,8 +423,9 @@ pub(super) fn add_to_report(report: &mut JobReport, scan: usize, processed: &Pro
     report.rows_in += processed.records;
     report.bytes_in += processed.bytes;
     report.rejected += rejected;
+    report.dead_letters += processed.letters.len() as u64;
     let rows: usize = processed.output.iter().map(ChangeBatch::num_rows).sum();
-    report.add_tally(scan, processed.tally, if passes { rows as u64 } else { 0 });
+    report.add_tally(scan, &processed.tally, if passes { rows as u64 } else { 0 });
 }
 
 impl DrivenScan {

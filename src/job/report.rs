@@ -87,6 +87,8 @@ pub struct JobReport {
     pub put_later: u64,
     /// Records that did not fit and were left out.
     pub rejected: u64,
+    /// Rejected and late records that were kept in the error table.
+    pub dead_letters: u64,
     /// Rows that a condition kept out before the first operator.
     pub filtered: u64,
     /// Rows that went into aggregates.
@@ -115,7 +117,7 @@ pub struct JobReport {
 
 impl JobReport {
     /// Adds what became of the rows of a chunk of source `source`.
-    pub(crate) fn add_tally(&mut self, source: usize, tally: Tally, passed: u64) {
+    pub(crate) fn add_tally(&mut self, source: usize, tally: &Tally, passed: u64) {
         self.sources[source].late += tally.late;
         self.sources[source].filtered += tally.filtered;
         self.late += tally.late;
