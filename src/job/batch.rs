@@ -23,7 +23,7 @@ use super::dead_letters::{DeadLetters, Failures};
 use super::driver::Ending;
 use super::messages::{Permits, SourceClock, StopFlag, ToDriver};
 use super::reader::Reader;
-use super::report::{JobReport, RejectedRecord, SourceReport};
+use super::report::{JobReport, MEND_OR_KEEP, RejectedRecord, SourceReport};
 use super::running::{spawn, with_clock};
 use super::scan::{Processed, Scan, Ticket};
 use super::{Outcome, running};
@@ -369,9 +369,7 @@ impl BatchWorker {
         for rejected in &processed.rejected {
             let place = format!("`{}` {}", self.name, rejected.place);
             if self.scan.on_error() == OnError::Fail {
-                return Err(Error::data(format!("{place}: {}", rejected.message)).with_hint(
-                    "mend the record, or set `on.error` = 'skip' to count such records and leave them out",
-                ));
+                return Err(Error::data(format!("{place}: {}", rejected.message)).with_hint(MEND_OR_KEEP));
             }
             if report.rejections.len() < 10 {
                 report.rejections.push(RejectedRecord { place, message: rejected.message.clone() });

@@ -12,7 +12,7 @@ use super::dead_letters::{DeadLetter, DeadLetters};
 use super::messages::{Done, Permits, SourceClock, StopFlag, ToDriver, ToSink};
 use super::progress::{Progress, TakenIn};
 use super::reader::idle_watermark;
-use super::report::{JobReport, RejectedRecord};
+use super::report::{JobReport, MEND_OR_KEEP, RejectedRecord};
 use super::scan::{Processed, watermark_after};
 use super::shards::ShardedOperator;
 use super::snapshot::{PartitionSnapshot, Snapshot};
@@ -319,9 +319,7 @@ impl Driver {
         for rejected in &processed.rejected {
             let place = format!("`{}` {}", scan.name, rejected.place);
             if scan.on_error == OnError::Fail {
-                return Err(Error::data(format!("{place}: {}", rejected.message)).with_hint(
-                    "mend the record, or set `on.error` = 'skip' to count such records and leave them out",
-                ));
+                return Err(Error::data(format!("{place}: {}", rejected.message)).with_hint(MEND_OR_KEEP));
             }
             if report.rejections.len() < SHOWN_REJECTIONS {
                 report.rejections.push(RejectedRecord { place, message: rejected.message.clone() });

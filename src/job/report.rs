@@ -4,6 +4,10 @@ use serde::Serialize;
 
 use crate::flow::Tally;
 
+/// What to do about a record that failed its job.
+pub(super) const MEND_OR_KEEP: &str = "mend the record, or set `on.error` = 'skip' to leave such records out, \
+     'dead_letter' to keep them in `velo_errors`";
+
 /// What became of the records of one source.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct SourceReport {

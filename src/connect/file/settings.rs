@@ -64,8 +64,8 @@ pub const FILE_DOCS: &[OptionDoc] = &[
 pub struct FileSourceConnector {
     path: String,
     recursive: bool,
-    /// Whether there may be no file at all.
-    may_be_none: bool,
+    /// Whether others come and go with the files: there may be none at all.
+    may_go: bool,
     sequence: Option<Sequence>,
     compression: Compression,
     /// None for Parquet.
@@ -102,7 +102,7 @@ impl FileSourceConnector {
         }
         Ok(Self {
             recursive: options.take_bool("recursive")?.unwrap_or(false),
-            may_be_none: false,
+            may_go: false,
             sequence: options.take_choice(
                 "file.sequence",
                 &[("name", Sequence::Name), ("modified", Sequence::Modified)],
@@ -119,7 +119,7 @@ impl FileSourceConnector {
         Self {
             path: pattern,
             recursive: false,
-            may_be_none: true,
+            may_go: true,
             sequence: Some(Sequence::Name),
             compression: Compression::None,
             format: Some(TextFormat::Json),
@@ -130,7 +130,7 @@ impl FileSourceConnector {
     fn partitions(&self) -> Result<Vec<Vec<PathBuf>>> {
         let files = match files(&self.path, self.recursive)? {
             files if !files.is_empty() => files,
-            _ if self.may_be_none => return Ok(vec![]),
+            _ if self.may_go => return Ok(vec![]),
             _ => return Err(no_file(&self.path)),
         };
         match self.sequence {
@@ -201,7 +201,9 @@ impl SourceConnector for FileSourceConnector {
         Ok(match &self.format {
             Some(format) => {
                 let header = self.header(format)?;
-                Box::new(LineFiles::new(format.clone(), self.compression, request.limits, header, partitions))
+                let lines =
+                    LineFiles::new(format.clone(), self.compression, request.limits, header, partitions);
+                Box::new(if self.may_go { lines.that_may_go() } else { lines })
             }
             None if self.sequence.is_some() => return Err(Error::not_yet("`file.sequence` with Parquet")),
             None => {
