@@ -17,13 +17,20 @@ pub enum LateFor {
     Order,
 }
 
+/// Which row came late.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Origin {
+    /// The one with this ordinal in the batch that the first step got.
+    First(usize),
+    /// One that a step made, as it came to the step that found it late.
+    Made(RecordBatch),
+}
+
 /// A row that came late.
 #[derive(Debug, Clone)]
 pub struct LateRow {
-    /// Its ordinal in the batch that the first step got; none where a step makes several rows of one.
-    pub row: Option<usize>,
-    /// The row as it came to the step that found it late.
-    pub values: RecordBatch,
+    /// The row itself.
+    pub row: Origin,
     /// Its time and the watermark of its partition, in epoch milliseconds, where the step knows them.
     pub time: Option<(i64, i64)>,
     /// What it was late for.
@@ -42,6 +49,16 @@ impl LateFor {
 }
 
 impl LateRow {
+    /// Returns the same row where the batch that the first step got stands behind `rows` others.
+    #[must_use]
+    pub fn behind(self, rows: usize) -> Self {
+        let row = match self.row {
+            Origin::First(row) => Origin::First(rows + row),
+            made @ Origin::Made(_) => made,
+        };
+        Self { row, ..self }
+    }
+
     /// Returns the last of the windows that a row at `time` would have been in, in epoch milliseconds.
     pub fn window(&self, time: i64) -> Option<Range<i64>> {
         match self.late_for {
@@ -102,8 +119,10 @@ impl LateRows {
             };
         }
         self.found.extend(late.iter().enumerate().map(|(ordinal, &row)| LateRow {
-            row: origins.as_ref().map(|origins| origins[ordinal]),
-            values: rows.slice(row, 1),
+            row: match &origins {
+                Some(origins) => Origin::First(origins[ordinal]),
+                None => Origin::Made(rows.slice(row, 1)),
+            },
             time: time(row),
             late_for,
         }));

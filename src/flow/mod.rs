@@ -19,7 +19,7 @@ pub use change_batch::ChangeBatch;
 pub use exchange::Exchange;
 pub use filter::Filter;
 pub use fragment::{Fragment, Step, Tally};
-pub use late_rows::{LateFor, LateRow, LateRows};
+pub use late_rows::{LateFor, LateRow, LateRows, Origin};
 pub use operator::{EpochContext, Operator, StateDelta};
 pub use plan_step::{PlanStep, Slot};
 pub use project::Project;

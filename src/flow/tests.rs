@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
 
-use super::{LateFor, LateRow, LateRows};
+use super::{LateFor, LateRow, LateRows, Origin};
 
 fn rows(values: &[i64]) -> RecordBatch {
     let values: ArrayRef = Arc::new(Int64Array::from(values.to_vec()));
     RecordBatch::try_from_iter([("v", values)]).unwrap()
 }
 
-fn origins(late: LateRows) -> Vec<(Option<usize>, RecordBatch)> {
-    late.into_found().into_iter().map(|LateRow { row, values, .. }| (row, values)).collect()
+fn origins(late: LateRows) -> Vec<Origin> {
+    late.into_found().into_iter().map(|LateRow { row, .. }| row).collect()
 }
 
 #[test]
@@ -21,7 +21,7 @@ fn late_rows_are_found_in_the_first_batch() {
     late.kept(&BooleanArray::from(vec![false, true, true, false, true, true]));
     late.kept(&BooleanArray::from(vec![true, false, true, true]));
     late.found(&rows(&[11, 14, 15]), &[0, 2], LateFor::Order, |_| None);
-    assert_eq!(origins(late), [(Some(1), rows(&[11])), (Some(5), rows(&[15]))]);
+    assert_eq!(origins(late), [Origin::First(1), Origin::First(5)]);
 }
 
 #[test]
@@ -31,5 +31,5 @@ fn a_row_made_of_another_has_no_place_in_the_first_batch() {
     late.remade();
     late.kept(&BooleanArray::from(vec![true, false, true]));
     late.found(&rows(&[7, 9]), &[1], LateFor::Order, |_| None);
-    assert_eq!(origins(late), [(None, rows(&[9]))]);
+    assert_eq!(origins(late), [Origin::Made(rows(&[9]))]);
 }

@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 
 use super::dead_letters::{Spot, row_as_json};
-use super::system_columns::{RowPlaces, Whereabouts, lines_before};
+use super::system_columns::{LineRecord, RowPlaces, Whereabouts};
 use crate::connect::Messages;
 use crate::error::Result;
 use crate::format::{Decoder, Layout, Rejected};
@@ -26,12 +26,15 @@ impl RowPlaces {
         starts.sort_unstable();
         let ends = starts.iter().copied().skip(1).chain([bytes.len()]);
         let mut all = starts.iter().copied().zip(ends);
+        let (mut line, mut counted) = (0, 0);
         *records = good()
             .filter_map(|start| {
                 let (start, end) = all.find(|(other, _)| *other == start)?;
                 let record = bytes.get(start..end)?;
                 let line_ends = record.iter().rev().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
-                Some(start..end - line_ends)
+                line += memchr::memchr_iter(b'\n', bytes.get(counted..start)?).count() as u64;
+                counted = start;
+                Some(LineRecord { line, bytes: start..end - line_ends })
             })
             .collect();
         Ok(())
@@ -40,8 +43,8 @@ impl RowPlaces {
     /// Returns where row `row` was.
     pub(super) fn spot(&self, row: usize, at: &Whereabouts<'_>) -> Spot {
         match self {
-            Self::Lines { bytes, records, .. } => match records.get(row) {
-                Some(record) => line_spot(lines_before(bytes, record.start), record.start, at),
+            Self::Lines { records, .. } => match records.get(row) {
+                Some(record) => line_spot(record.line, record.bytes.start, at),
                 None => nowhere(at),
             },
             Self::Messages { messages, records } => message_spot(messages, records[row] as usize, at),
@@ -56,7 +59,7 @@ impl RowPlaces {
     pub(super) fn record(&self, row: usize, rows: &RecordBatch) -> Result<Bytes> {
         match self {
             Self::Lines { bytes, records, .. } if row < records.len() => {
-                Ok(bytes.slice(records[row].clone()))
+                Ok(bytes.slice(records[row].bytes.clone()))
             }
             Self::Messages { messages, records } => Ok(message(messages, records[row] as usize)),
             _ => row_as_json(rows, row),

@@ -12,7 +12,7 @@ use super::system_columns::{Known, RowPlaces, Whereabouts};
 use super::trouble::{Bad, Trouble};
 use crate::connect::{Chunk, OnError, PartitionId, Payload, ReadRequest};
 use crate::error::{Error, ErrorKind, Result};
-use crate::flow::{ChangeBatch, Fragment, LateRow, LateRows, Tally};
+use crate::flow::{ChangeBatch, Fragment, LateRows, Tally};
 use crate::format::{Decoder, Layout, Rejected};
 use crate::sql::functions::EpochClock;
 use crate::sql::plan::{Compiler, ScanPlan};
@@ -274,9 +274,7 @@ impl Scan {
             Ok(output) => {
                 processed.tally.add(&tally);
                 let late = tally.late_rows.take().into_iter().flat_map(LateRows::into_found);
-                trouble
-                    .late
-                    .extend(late.map(|late| LateRow { row: late.row.map(|row| first + row), ..late }));
+                trouble.late.extend(late.map(|late| late.behind(first)));
                 if output.num_rows() > 0 {
                     processed.output.push(output);
                 }

@@ -63,6 +63,15 @@ impl Whereabouts<'_> {
     }
 }
 
+/// A record among the lines of a chunk.
+#[derive(Debug, Clone)]
+pub(super) struct LineRecord {
+    /// The line on which it begins, from 0.
+    pub(super) line: u64,
+    /// Its bytes, without the line end.
+    pub(super) bytes: Range<usize>,
+}
+
 /// Where each row of a chunk was.
 #[derive(Debug, Clone)]
 pub(super) enum RowPlaces {
@@ -73,7 +82,7 @@ pub(super) enum RowPlaces {
         /// The starts.
         starts: Vec<u32>,
         /// For each row its record, once it was asked for.
-        records: Vec<Range<usize>>,
+        records: Vec<LineRecord>,
     },
     /// Messages: for each row its ordinal among the messages.
     Messages {
@@ -130,8 +139,8 @@ impl RowPlaces {
     pub(super) fn describe(&self, row: usize, at: &Whereabouts<'_>) -> String {
         let rows = i64::try_from(row).unwrap_or(i64::MAX);
         match self {
-            Self::Lines { bytes, records, .. } => match records.get(row) {
-                Some(record) => at.line(lines_before(bytes, record.start), record.start),
+            Self::Lines { records, .. } => match records.get(row) {
+                Some(record) => at.line(record.line, record.bytes.start),
                 None => format!("{} row {} after byte {}", at.partition, row + 1, at.start.0),
             },
             Self::Messages { messages, records } => {
@@ -232,11 +241,6 @@ impl RowPlaces {
         }
         Ok(Arc::new(map.finish()))
     }
-}
-
-/// Returns how many line ends there are before `byte`.
-pub(super) fn lines_before(bytes: &Bytes, byte: usize) -> u64 {
-    bytes.get(..byte).map_or(0, |before| memchr::memchr_iter(b'\n', before).count() as u64)
 }
 
 impl Messages {

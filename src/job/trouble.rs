@@ -6,7 +6,7 @@ use super::scan::{BadRecord, Processed, Rows, Scan};
 use super::system_columns::Whereabouts;
 use crate::connect::{OnError, ReadRequest};
 use crate::error::Result;
-use crate::flow::LateRow;
+use crate::flow::{LateRow, Origin};
 use crate::format::Rejected;
 
 /// What the operator is called that reads and decodes.
@@ -110,13 +110,16 @@ impl Scan {
         }
         self.locate(rows)?;
         for late in late {
-            let own = late.row.map(|row| (rows.times[row], marks[row]));
+            let own = match &late.row {
+                Origin::First(row) => Some((rows.times[*row], marks[*row])),
+                Origin::Made(_) => None,
+            };
             let (time, watermark) = late.time.or(own).unzip();
             let window = time.and_then(|time| late.window(time));
             let lateness_ms = time.zip(watermark).map(|(time, watermark)| late.lateness(time, watermark));
-            let (spot, record) = match late.row {
-                Some(row) => (rows.places.spot(row, at), rows.places.record(row, &rows.batch)?),
-                None => (nowhere(at), row_as_json(&late.values, 0)?),
+            let (spot, record) = match &late.row {
+                Origin::First(row) => (rows.places.spot(*row, at), rows.places.record(*row, &rows.batch)?),
+                Origin::Made(values) => (nowhere(at), row_as_json(values, 0)?),
             };
             processed.letters.push(DeadLetter {
                 category: Category::Late,
