@@ -13,6 +13,10 @@ mod damaged;
 mod guards;
 
 #[cfg(test)]
+#[path = "cli/dead_letters.rs"]
+mod dead_letters;
+
+#[cfg(test)]
 mod cli {
     use std::io::{BufRead, BufReader, Read, Write};
     use std::process::{Child, Command, Stdio};

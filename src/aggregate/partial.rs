@@ -18,7 +18,7 @@ use super::session_runs::{Runs, place_in_time};
 use super::spec::AggregateSpec;
 use super::window_key::{LATE, Placement, RowTime, WindowKey};
 use crate::error::{Error, Result};
-use crate::flow::{ChangeBatch, Step, Tally};
+use crate::flow::{ChangeBatch, LateFor, Step, Tally};
 use crate::time::SessionWindow;
 
 /// Up to how many panes of a batch are aggregated one after the other.
@@ -147,6 +147,12 @@ impl PartialAggregate {
         let mut inputs = self.evaluate(rows)?;
         let (times, watermarks) = time.evaluate(rows)?;
         let placed = place_in_time(&windows, &times, &watermarks, tally);
+        if let Some(late_rows) = tally.late_rows.as_mut().filter(|_| placed.rows.len() < inputs.rows) {
+            let mut placed = placed.rows.iter().map(|&row| row as usize).peekable();
+            let late: Vec<usize> = (0..inputs.rows).filter(|row| placed.next_if_eq(row).is_none()).collect();
+            let time = |row| Some((times.value(row), watermarks.value(row)));
+            late_rows.found(rows, &late, LateFor::Session(windows), time);
+        }
         if placed.rows.len() < inputs.rows {
             inputs = inputs.take(&UInt32Array::from(placed.rows))?;
         }
@@ -177,7 +183,13 @@ impl PartialAggregate {
             Some(WindowKey::Session { time, windows }) => {
                 return self.aggregate_sessions(&time, windows, rows, tally);
             }
-            Some(key) => key.place(rows)?,
+            Some(key) => {
+                let placement = key.place(rows)?;
+                if placement.late > 0 {
+                    collect_late(&key, rows, &placement, tally)?;
+                }
+                placement
+            }
         };
         let mut inputs = self.evaluate(rows)?;
         tally.late += placement.late;
@@ -233,6 +245,19 @@ impl Step for PartialAggregate {
             }
         }
     }
+}
+
+/// Keeps the rows that are in no window, where they are wanted.
+#[cold]
+fn collect_late(key: &WindowKey, rows: &RecordBatch, placement: &Placement, tally: &mut Tally) -> Result<()> {
+    let Some(late_rows) = &mut tally.late_rows else { return Ok(()) };
+    let times = key.row_times(rows)?;
+    let parts = placement.part_of_row.iter().enumerate();
+    let late: Vec<usize> = parts.filter(|(_, part)| **part == LATE).map(|(row, _)| row).collect();
+    late_rows.found(rows, &late, key.late_for(), |row| {
+        times.as_ref().map(|(times, watermarks)| (times.value(row), watermarks.value(row)))
+    });
+    Ok(())
 }
 
 /// Splits the inputs by part, in the order of the parts.

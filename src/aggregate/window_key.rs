@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit, TimestampMillisecond
 use datafusion::physical_expr::PhysicalExpr;
 
 use crate::error::{Error, Result};
+use crate::flow::LateFor;
 use crate::time::{AlignedWindow, SessionWindow, WindowShape};
 
 /// The time of rows, and the running watermark of their partition where late rows are told apart.
@@ -44,6 +45,8 @@ pub enum WindowKey {
         bound: Arc<dyn PhysicalExpr>,
         /// When no more rows of a window come.
         closes: Closing,
+        /// The windows, unless they grow with their rows.
+        windows: Option<AlignedWindow>,
     },
 }
 
@@ -172,6 +175,28 @@ impl WindowKey {
         }
     }
 
+    /// Returns what rows without a window are late for.
+    pub(super) fn late_for(&self) -> LateFor {
+        match self {
+            Self::Aligned { windows, .. } | Self::Given { windows: Some(windows), .. } => {
+                LateFor::Aligned(*windows)
+            }
+            Self::Session { windows, .. } => LateFor::Session(*windows),
+            Self::Given { .. } => LateFor::Order,
+        }
+    }
+
+    /// Returns the time of each row and the watermark of its partition, where the windows are found by them.
+    pub(super) fn row_times(
+        &self,
+        rows: &RecordBatch,
+    ) -> Result<Option<(TimestampMillisecondArray, TimestampMillisecondArray)>> {
+        match self {
+            Self::Aligned { time, .. } | Self::Session { time, .. } => time.evaluate(rows).map(Some),
+            Self::Given { .. } => Ok(None),
+        }
+    }
+
     /// Places rows in windows at fixed or given places.
     pub(super) fn place(&self, rows: &RecordBatch) -> Result<Placement> {
         match self {
@@ -179,7 +204,7 @@ impl WindowKey {
                 let (times, watermarks) = time.evaluate(rows)?;
                 Ok(place_aligned(windows, &times, &watermarks))
             }
-            Self::Given { bound, closes } => Ok(place_given(*closes, &instants(bound, rows)?)),
+            Self::Given { bound, closes, .. } => Ok(place_given(*closes, &instants(bound, rows)?)),
             Self::Session { .. } => Err(Error::internal("sessions have no fixed places")),
         }
     }

@@ -6,6 +6,7 @@ mod change_encoding;
 mod connector;
 pub mod console;
 mod dice;
+pub mod error_table;
 pub mod file;
 pub mod generated;
 pub mod generator;
@@ -33,4 +34,4 @@ pub use source::{
     Chunk, ChunkLimits, Messages, Origin, PartitionId, Payload, Polled, Position, ReadRows, Source,
 };
 pub use text_format::{DecodeSettings, FORMAT_DOCS, TextFormat};
-pub use time_options::{TIME_DOCS, TimeOptions};
+pub use time_options::{OnError, TIME_DOCS, TimeOptions};

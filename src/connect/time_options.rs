@@ -6,6 +6,24 @@ use crate::connect::{OptionDoc, Options};
 use crate::error::{Error, Result};
 use crate::time::EventTimeFormat;
 
+/// What a record that cannot be processed does to its job (`on.error`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnError {
+    /// The job fails and says where the record is.
+    #[default]
+    Fail,
+    /// The record is counted and left out.
+    Skip,
+    /// The record is counted, left out, and kept in the error table.
+    DeadLetter,
+}
+
+impl OnError {
+    /// The values of the option.
+    pub const CHOICES: [(&str, Self); 3] =
+        [("fail", Self::Fail), ("skip", Self::Skip), ("dead_letter", Self::DeadLetter)];
+}
+
 /// The options of every source about time.
 pub const TIME_DOCS: &[OptionDoc] = &[
     OptionDoc {
@@ -56,7 +74,12 @@ pub const TIME_DOCS: &[OptionDoc] = &[
         default: "drop",
         what: "what becomes of rows that come after their window has closed; they are counted",
     },
-    OptionDoc { key: "on.error", value: "fail | skip", default: "the job's", what: "what a bad record does" },
+    OptionDoc {
+        key: "on.error",
+        value: "fail | skip | dead_letter",
+        default: "the job's",
+        what: "what a bad record does",
+    },
 ];
 
 /// What the options of a source say about time and bad records.
@@ -72,8 +95,8 @@ pub struct TimeOptions {
     pub bound_ms: Option<i64>,
     /// The idle timeout in milliseconds.
     pub idle_timeout_ms: i64,
-    /// Whether bad records are left out (`Some(true)`) or end the job (`Some(false)`); none leaves it to the job.
-    pub skips_bad: Option<bool>,
+    /// What a bad record does; none leaves it to the job.
+    pub on_error: Option<OnError>,
 }
 
 impl TimeOptions {
@@ -99,17 +122,9 @@ impl TimeOptions {
         let strategies =
             [("drop", true), ("dead_letter", false), ("include_in_next", false), ("update_previous", false)];
         if options.take_choice("late.data.strategy", &strategies)? == Some(false) {
-            return Err(Error::not_yet("a `late.data.strategy` other than 'drop'")
-                .with_hint("leave it out: late rows are counted and left out"));
+            return Err(Error::not_yet("a `late.data.strategy` of a source other than 'drop'")
+                .with_hint("give it to the job that has the windows: SET 'late.data.strategy' = '…'"));
         }
-        let policies = [("fail", Some(false)), ("skip", Some(true)), ("dead_letter", None)];
-        let skips_bad = match options.take_choice("on.error", &policies)? {
-            Some(None) => {
-                return Err(Error::not_yet("`on.error` = 'dead_letter'").with_hint("use 'skip' or 'fail'"));
-            }
-            Some(choice) => choice,
-            None => None,
-        };
         Ok(Self {
             field,
             format: format
@@ -117,7 +132,7 @@ impl TimeOptions {
             max_ahead_ms: options.take_duration("event.time.max_ahead")?.map_or(3_600_000, millis),
             bound_ms: if ascending { Some(0) } else { bound.map(millis) },
             idle_timeout_ms: options.take_duration("watermark.idle_timeout")?.map_or(30_000, millis),
-            skips_bad,
+            on_error: options.take_choice("on.error", &OnError::CHOICES)?,
         })
     }
 }

@@ -7,7 +7,7 @@ use arrow::compute::prep_null_mask_filter;
 use datafusion::physical_expr::PhysicalExpr;
 
 use crate::error::{Error, Result};
-use crate::flow::{ChangeBatch, Step, Tally};
+use crate::flow::{ChangeBatch, LateFor, Step, Tally};
 
 /// Keeps the rows for which a condition is true; a NULL condition counts as false.
 #[derive(Debug)]
@@ -52,6 +52,13 @@ impl Step for Filter {
             tally.late += dropped;
         } else {
             tally.filtered += dropped;
+        }
+        if let Some(late_rows) = &mut tally.late_rows {
+            if self.late {
+                let late: Vec<usize> = (0..mask.len()).filter(|&row| !mask.value(row)).collect();
+                late_rows.found(batch.rows(), &late, LateFor::Order, |_| None);
+            }
+            late_rows.kept(&mask);
         }
         batch.filter(&mask)
     }

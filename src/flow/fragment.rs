@@ -1,10 +1,10 @@
 //! [`Fragment`]: stateless steps strung together.
 
 use crate::error::Result;
-use crate::flow::ChangeBatch;
+use crate::flow::{ChangeBatch, LateRows};
 
 /// What became of the rows that did not go on, for the conservation of every record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Default)]
 pub struct Tally {
     /// Rows that a condition kept out.
     pub filtered: u64,
@@ -18,11 +18,18 @@ pub struct Tally {
     pub merged: u64,
     /// Rows that a step made out of one (`UNNEST`), less the rows it made them of; negative where rows vanish.
     pub expanded: i64,
+    /// The late rows themselves, where they are wanted.
+    pub late_rows: Option<LateRows>,
 }
 
 impl Tally {
+    /// Creates an empty tally that collects late rows, if `late_rows` says so.
+    pub fn collecting(late_rows: bool) -> Self {
+        Self { late_rows: late_rows.then(LateRows::default), ..Self::default() }
+    }
+
     /// Adds the counts of `other`.
-    pub fn add(&mut self, other: Self) {
+    pub fn add(&mut self, other: &Self) {
         self.filtered += other.filtered;
         self.late += other.late;
         self.partly_late += other.partly_late;
@@ -47,6 +54,8 @@ pub trait Step: Send {
 #[derive(Default)]
 pub struct Fragment {
     steps: Vec<Box<dyn Step>>,
+    /// The ordinal of the step that ran last.
+    at: usize,
 }
 
 impl std::fmt::Debug for Fragment {
@@ -58,7 +67,7 @@ impl std::fmt::Debug for Fragment {
 impl Fragment {
     /// Creates a fragment of `steps`.
     pub fn new(steps: Vec<Box<dyn Step>>) -> Self {
-        Self { steps }
+        Self { steps, at: 0 }
     }
 
     /// Adds a step at the end.
@@ -68,10 +77,16 @@ impl Fragment {
 
     /// Runs all steps on one batch; what is left of it may be empty.
     pub fn run(&mut self, mut batch: ChangeBatch, tally: &mut Tally) -> Result<ChangeBatch> {
-        for step in &mut self.steps {
+        for (ordinal, step) in self.steps.iter_mut().enumerate() {
+            self.at = ordinal;
             batch = step.run(batch, tally)?;
         }
         Ok(batch)
+    }
+
+    /// Returns what the step does that ran last: where a run failed, the one that failed.
+    pub fn last_step(&self) -> Option<String> {
+        self.steps.get(self.at).map(|step| step.describe())
     }
 
     /// Returns a line for each step.

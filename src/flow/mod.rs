@@ -7,14 +7,19 @@ mod change_batch;
 mod exchange;
 mod filter;
 mod fragment;
+mod late_rows;
 mod operator;
 mod plan_step;
 mod project;
+
+#[cfg(test)]
+mod tests;
 
 pub use change_batch::ChangeBatch;
 pub use exchange::Exchange;
 pub use filter::Filter;
 pub use fragment::{Fragment, Step, Tally};
+pub use late_rows::{LateFor, LateRow, LateRows, Origin};
 pub use operator::{EpochContext, Operator, StateDelta};
 pub use plan_step::{PlanStep, Slot};
 pub use project::Project;

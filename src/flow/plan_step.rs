@@ -94,6 +94,9 @@ impl Step for PlanStep {
         let stream = plan.execute(0, Arc::clone(&self.context))?;
         let batches: Vec<RecordBatch> = futures::executor::block_on(stream.try_collect())?;
         let rows = concat_batches(&self.plan.schema(), &batches)?;
+        if let Some(late_rows) = &mut tally.late_rows {
+            late_rows.remade();
+        }
         tally.expanded += i64::try_from(rows.num_rows()).unwrap_or(i64::MAX) - before;
         Ok(ChangeBatch::inserts(rows))
     }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use crossbeam_channel::bounded;
 use datafusion::catalog::default_table_source::{provider_as_source, source_as_provider};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScanBuilder, TableType};
@@ -19,19 +19,20 @@ use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execut
 use futures::StreamExt;
 use parking_lot::Mutex;
 
+use super::dead_letters::{DeadLetters, Failures};
 use super::driver::Ending;
 use super::messages::{Permits, SourceClock, StopFlag, ToDriver};
 use super::reader::Reader;
-use super::report::{JobReport, RejectedRecord, SourceReport};
+use super::report::{JobReport, MEND_OR_KEEP, RejectedRecord, SourceReport};
 use super::running::{spawn, with_clock};
 use super::scan::{Processed, Scan, Ticket};
 use super::{Outcome, running};
-use crate::connect::{ChunkLimits, Sink};
+use crate::connect::{ChunkLimits, OnError, Sink};
 use crate::error::{Error, Result};
 use crate::flow::ChangeBatch;
 use crate::sql::functions::EpochClock;
 use crate::sql::plan::{Compiler, scan_plan};
-use crate::sql::relation::{OnError, Relation, RelationTable};
+use crate::sql::relation::{Relation, RelationTable};
 use crate::time::{Clock, Stopwatch, Watermark};
 
 /// Everything that a batch job is started with.
@@ -50,8 +51,8 @@ pub(super) struct BatchSpec {
     pub(super) parallelism: usize,
     /// How large chunks may grow.
     pub(super) limits: ChunkLimits,
-    /// What bad records do, where their source does not say.
-    pub(super) on_error: OnError,
+    /// What becomes of records that cannot be processed.
+    pub(super) failures: Failures,
     /// Where time comes from.
     pub(super) clock: Arc<dyn Clock>,
     /// Called once all inputs are opened.
@@ -115,11 +116,15 @@ fn run(mut spec: BatchSpec, stop: &StopFlag, report: &Arc<Mutex<JobReport>>) -> 
     let mut state = with_clock(&spec.state, &clock);
     let options = Arc::clone(state.config_options());
     state.execution_props_mut().mark_start_execution(options);
+    let relations = relations_of(&spec.plan)?;
+    let relations = relations.iter().map(|relation| &**relation);
+    let dead_letters = DeadLetters::open(&spec.failures, &spec.name, relations, &spec.clock)?;
     let shared = Arc::new(Shared {
         state: state.clone(),
         parallelism: spec.parallelism.max(1),
         limits: spec.limits,
-        on_error: spec.on_error,
+        failures: spec.failures,
+        dead_letters: Mutex::new(dead_letters),
         clock: Arc::clone(&spec.clock),
         stop: stop.clone(),
         report: Arc::clone(report),
@@ -180,10 +185,26 @@ struct Shared {
     state: SessionState,
     parallelism: usize,
     limits: ChunkLimits,
-    on_error: OnError,
+    failures: Failures,
+    dead_letters: Mutex<Option<DeadLetters>>,
     clock: Arc<dyn Clock>,
     stop: StopFlag,
     report: Arc<Mutex<JobReport>>,
+}
+
+/// Returns what the plan reads.
+fn relations_of(plan: &LogicalPlan) -> Result<Vec<Arc<Relation>>> {
+    let mut relations = vec![];
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            let provider = source_as_provider(&scan.source)?;
+            if let Some(table) = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<RelationTable>() {
+                relations.push(Arc::clone(&table.relation));
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(relations)
 }
 
 /// Makes the plan's scans read.
@@ -297,7 +318,7 @@ fn start_reading(scan: crate::sql::plan::ScanPlan, shared: &Arc<Shared>) -> Resu
         senders.push(sender.clone());
         let mut worker = BatchWorker {
             // Whatever reads the clock is a part of the plan, which has one reading.
-            scan: Scan::try_new(&scan, &request, &compiler, &EpochClock::default(), shared.on_error)?,
+            scan: Scan::try_new(&scan, &request, &compiler, &EpochClock::default(), &shared.failures)?,
             name: scan.relation.name.clone(),
             source: ordinal,
             shared: Arc::clone(shared),
@@ -347,20 +368,24 @@ impl BatchWorker {
         outputs.into_iter().all(|batch| self.sender.blocking_send(Ok(batch.rows().clone())).is_ok())
     }
 
-    fn account(&self, processed: Processed) -> Result<Vec<ChangeBatch>> {
+    fn account(&self, mut processed: Processed) -> Result<Vec<ChangeBatch>> {
         let mut report = self.shared.report.lock();
         for rejected in &processed.rejected {
             let place = format!("`{}` {}", self.name, rejected.place);
             if self.scan.on_error() == OnError::Fail {
-                return Err(Error::data(format!("{place}: {}", rejected.message)).with_hint(
-                    "mend the record, or set `on.error` = 'skip' to count such records and leave them out",
-                ));
+                return Err(Error::data(format!("{place}: {}", rejected.message)).with_hint(MEND_OR_KEEP));
             }
             if report.rejections.len() < 10 {
                 report.rejections.push(RejectedRecord { place, message: rejected.message.clone() });
             }
         }
         super::driver::add_to_report(&mut report, self.source, &processed, true);
+        drop(report);
+        let letters = processed.letters.drain(..).map(|letter| (self.name.clone(), letter));
+        let letters: Vec<_> = letters.collect();
+        if let Some(dead_letters) = self.shared.dead_letters.lock().as_mut() {
+            dead_letters.write(&letters)?;
+        }
         Ok(processed.output)
     }
 }

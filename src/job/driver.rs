@@ -8,19 +8,19 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use parking_lot::Mutex;
 
 use super::carry::Carried;
+use super::dead_letters::{DeadLetter, DeadLetters};
 use super::messages::{Done, Permits, SourceClock, StopFlag, ToDriver, ToSink};
 use super::progress::{Progress, TakenIn};
 use super::reader::idle_watermark;
-use super::report::{JobReport, RejectedRecord};
+use super::report::{JobReport, MEND_OR_KEEP, RejectedRecord};
 use super::scan::{Processed, watermark_after};
 use super::shards::ShardedOperator;
 use super::snapshot::{PartitionSnapshot, Snapshot};
-use crate::connect::{PartitionId, Position};
+use crate::connect::{OnError, PartitionId, Position};
 use crate::error::{Error, Result};
 use crate::flow::{ChangeBatch, EpochContext};
 use crate::sql::functions::EpochClock;
 use crate::sql::plan::Target;
-use crate::sql::relation::OnError;
 use crate::time::{Clock, Watermark};
 
 /// How often the driver looks at the clock when nothing arrives.
@@ -69,6 +69,9 @@ pub(super) struct Driver {
     pub(super) stop: StopFlag,
     pub(super) input: Receiver<ToDriver>,
     pub(super) sink: Sender<ToSink>,
+    /// The way to the error table, where records may go there, and those of the epoch with their streams.
+    pub(super) dead_letters: Option<DeadLetters>,
+    pub(super) letters: Vec<(String, DeadLetter)>,
     pub(super) report: Arc<Mutex<JobReport>>,
     pub(super) progress: Arc<Progress>,
     pub(super) epoch: u64,
@@ -268,6 +271,7 @@ impl Driver {
                 Err(error) => failed = Some(error),
             }
         }
+        self.keep_letters()?;
         // A job that fails closes no window on what it has seen so far.
         let watermark = if failed.is_some() { self.watermark } else { self.advance_watermark() };
         let mut marks = vec![watermark; self.operators.len()];
@@ -296,19 +300,27 @@ impl Driver {
         failed.map_or(Ok(()), Err)
     }
 
+    /// Writes what the epoch has for the error table, before anything that follows from the epoch goes on.
+    fn keep_letters(&mut self) -> Result<()> {
+        let letters = std::mem::take(&mut self.letters);
+        match &mut self.dead_letters {
+            Some(dead_letters) => dead_letters.write(&letters),
+            None if letters.is_empty() => Ok(()),
+            None => Err(Error::internal("records for an error table that is not there")),
+        }
+    }
+
     /// Counts what became of a chunk, moves its partition on, and returns what goes on.
     fn account(&mut self, done: Done) -> Result<Vec<ChangeBatch>> {
         let scan = &mut self.scans[done.scan];
         let partition = &mut scan.partitions[done.partition];
-        let processed =
+        let mut processed =
             done.result.map_err(|error| error.within(format!("`{}` {}", scan.name, partition.id)))?;
         let mut report = self.report.lock();
         for rejected in &processed.rejected {
             let place = format!("`{}` {}", scan.name, rejected.place);
             if scan.on_error == OnError::Fail {
-                return Err(Error::data(format!("{place}: {}", rejected.message)).with_hint(
-                    "mend the record, or set `on.error` = 'skip' to count such records and leave them out",
-                ));
+                return Err(Error::data(format!("{place}: {}", rejected.message)).with_hint(MEND_OR_KEEP));
             }
             if report.rejections.len() < SHOWN_REJECTIONS {
                 report.rejections.push(RejectedRecord { place, message: rejected.message.clone() });
@@ -329,6 +341,8 @@ impl Driver {
             }
         };
         add_to_report(&mut report, done.scan, &processed, passes);
+        let letters = processed.letters.drain(..).map(|letter| (scan.name.clone(), letter));
+        self.letters.extend(letters);
         Ok(processed.output)
     }
 
@@ -437,8 +451,9 @@ pub(super) fn add_to_report(report: &mut JobReport, scan: usize, processed: &Pro
     report.rows_in += processed.records;
     report.bytes_in += processed.bytes;
     report.rejected += rejected;
+    report.dead_letters += processed.letters.len() as u64;
     let rows: usize = processed.output.iter().map(ChangeBatch::num_rows).sum();
-    report.add_tally(scan, processed.tally, if passes { rows as u64 } else { 0 });
+    report.add_tally(scan, &processed.tally, if passes { rows as u64 } else { 0 });
 }
 
 impl DrivenScan {

@@ -11,18 +11,22 @@
 pub mod application;
 mod batch;
 mod carry;
+mod dead_letters;
 mod driver;
 mod messages;
 mod options;
 mod progress;
 mod reader;
 mod report;
+mod row_records;
 mod running;
 mod scan;
 mod shards;
 mod snapshot;
 mod system_columns;
+mod trouble;
 
+pub use dead_letters::Failures;
 pub use driver::Ending;
 pub use options::{DOCS as JOB_OPTION_DOCS, Delivery, JobOptions, Mode};
 pub use progress::TakenIn;

@@ -7,6 +7,10 @@ use serde::Serialize;
 use crate::flow::Tally;
 use crate::time::Watermark;
 
+/// What to do about a record that failed its job.
+pub(super) const MEND_OR_KEEP: &str = "mend the record, or set `on.error` = 'skip' to leave such records out, \
+     'dead_letter' to keep them in `velo_errors`";
+
 /// What became of the records of one source.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct SourceReport {
@@ -113,6 +117,8 @@ pub struct JobReport {
     pub put_later: u64,
     /// Records that did not fit and were left out.
     pub rejected: u64,
+    /// Rejected and late records that were kept in the error table.
+    pub dead_letters: u64,
     /// Rows that a condition kept out before the first operator.
     pub filtered: u64,
     /// Rows that went into aggregates.
@@ -144,7 +150,7 @@ pub struct JobReport {
 
 impl JobReport {
     /// Adds what became of the rows of a chunk of source `source`.
-    pub(crate) fn add_tally(&mut self, source: usize, tally: Tally, passed: u64) {
+    pub(crate) fn add_tally(&mut self, source: usize, tally: &Tally, passed: u64) {
         self.sources[source].late += tally.late;
         self.sources[source].filtered += tally.filtered;
         self.late += tally.late;

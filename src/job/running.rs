@@ -10,6 +10,7 @@ use datafusion::execution::SessionState;
 use parking_lot::Mutex;
 
 use super::carry::Carried;
+use super::dead_letters::{DeadLetters, Failures};
 use super::driver::{DrivenScan, Driver, Ending};
 use super::messages::{Done, Permits, SourceClock, StopFlag, ToDriver, ToSink};
 use super::progress::{Progress, TakenIn};
@@ -22,7 +23,6 @@ use crate::connect::{ChunkLimits, ReadRequest, Sink, Source, Written};
 use crate::error::{Error, Result};
 use crate::sql::functions::EpochClock;
 use crate::sql::plan::{Compiler, ScanPlan, StreamPlan};
-use crate::sql::relation::OnError;
 use crate::time::{Clock, Stopwatch, Watermark};
 
 /// Everything that a job is started with.
@@ -41,8 +41,8 @@ pub struct JobSpec {
     pub parallelism: usize,
     /// How large chunks may grow.
     pub limits: ChunkLimits,
-    /// What bad records do, where their source does not say.
-    pub on_error: OnError,
+    /// What becomes of records that cannot be processed.
+    pub failures: Failures,
     /// How many bytes of state the job may hold.
     pub memory_limit: Option<u64>,
     /// How long a change waits for others of its group.
@@ -100,7 +100,7 @@ impl Job {
             let state = with_clock(&spec.state, &chunk_clock);
             let compiler = Compiler::new(&state);
             let scans = spec.plan.scans.iter().zip(&opened).map(|(plan, opened)| {
-                Scan::try_new(plan, &opened.request, &compiler, &chunk_clock, spec.on_error)
+                Scan::try_new(plan, &opened.request, &compiler, &chunk_clock, &spec.failures)
             });
             threads.push(scans.collect::<Result<Vec<_>>>()?);
         }
@@ -321,7 +321,7 @@ fn driver(
         target: scan.target,
         bound_ms: scan.relation.watermark.bound_ms,
         idle_timeout_ms: scan.relation.watermark.idle_timeout_ms,
-        on_error: scan.relation.on_error.unwrap_or(spec.on_error),
+        on_error: scan.relation.on_error.unwrap_or(spec.failures.on_error),
         clock: Arc::new(SourceClock::resuming(
             resuming.map_or(Watermark::NONE, |snapshot| snapshot.scans[ordinal].0),
         )),
@@ -330,6 +330,8 @@ fn driver(
         chunks: 0,
         chunks_in_all: None,
     });
+    let relations = spec.plan.scans.iter().map(|scan| &*scan.relation);
+    let dead_letters = DeadLetters::open(&spec.failures, &spec.name, relations, &spec.clock)?;
     let in_flight = spec.parallelism.max(1) * 2 + 2;
     Ok(Driver {
         scans: scans.collect(),
@@ -345,6 +347,8 @@ fn driver(
         stop: stop.clone(),
         input,
         sink,
+        dead_letters,
+        letters: vec![],
         report: Arc::clone(report),
         progress: Arc::default(),
         epoch: resuming.map_or(0, |snapshot| snapshot.epoch),

@@ -7,14 +7,16 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::TimestampMillisecondType;
 
 use super::carry::Carry;
+use super::dead_letters::{Category, DeadLetter, Failures};
 use super::system_columns::{Known, RowPlaces, Whereabouts};
-use crate::connect::{Chunk, PartitionId, Payload, ReadRequest};
+use super::trouble::{Bad, Trouble};
+use crate::connect::{Chunk, OnError, PartitionId, Payload, ReadRequest};
 use crate::error::{Error, ErrorKind, Result};
-use crate::flow::{ChangeBatch, Fragment, Tally};
+use crate::flow::{ChangeBatch, Fragment, LateRows, Tally};
 use crate::format::{Decoder, Layout, Rejected};
 use crate::sql::functions::EpochClock;
 use crate::sql::plan::{Compiler, ScanPlan};
-use crate::sql::relation::{OnError, SystemColumn};
+use crate::sql::relation::SystemColumn;
 use crate::time::{BadTime, EventTimeReader, Watermark, running_watermarks};
 
 /// A chunk on its way to a worker.
@@ -54,6 +56,8 @@ pub(crate) struct Processed {
     pub(crate) carries_time: bool,
     /// The records that did not fit.
     pub(crate) rejected: Vec<BadRecord>,
+    /// Those of them, and the late rows, that go to the error table.
+    pub(crate) letters: Vec<DeadLetter>,
 }
 
 /// A record that did not fit, with its place.
@@ -67,22 +71,28 @@ pub(crate) struct BadRecord {
 
 /// One worker's way with the chunks of one source.
 pub(crate) struct Scan {
-    plan: ScanPlan,
+    pub(super) plan: ScanPlan,
+    /// What the source was opened for.
+    pub(super) request: ReadRequest,
     decoder: Option<Box<dyn Decoder>>,
     event_time: Option<EventTimeReader>,
+    /// Finds the records of rows again; there once a row was bad.
+    pub(super) locator: Option<Box<dyn Decoder>>,
     fragment: Fragment,
     /// What `now()` reads in the steps: for all rows of a chunk the instant at which it arrived.
     clock: EpochClock,
     on_error: OnError,
+    /// Whether late rows go to the error table.
+    keeps_late: bool,
     /// For each column that the steps want its ordinal among the columns that are read; none for system columns.
     places: Vec<Option<usize>>,
 }
 
 /// The good rows of a chunk and what is known of each.
-struct Rows {
-    batch: RecordBatch,
-    places: RowPlaces,
-    times: Vec<i64>,
+pub(super) struct Rows {
+    pub(super) batch: RecordBatch,
+    pub(super) places: RowPlaces,
+    pub(super) times: Vec<i64>,
     /// The watermark at each row, where an upstream job says it.
     marks: Option<Vec<i64>>,
 }
@@ -94,7 +104,7 @@ impl Scan {
         request: &ReadRequest,
         compiler: &Compiler<'_>,
         clock: &EpochClock,
-        on_error: OnError,
+        failures: &Failures,
     ) -> Result<Self> {
         let used = request.used_schema()?;
         let event_time = match &plan.relation.event_time {
@@ -113,10 +123,13 @@ impl Scan {
         };
         Ok(Self {
             decoder: plan.relation.source.decoder(request)?,
+            locator: None,
+            request: request.clone(),
             event_time,
             fragment: compiler.fragment(&plan.steps)?,
             clock: clock.clone(),
-            on_error: plan.relation.on_error.unwrap_or(on_error),
+            on_error: plan.relation.on_error.unwrap_or(failures.on_error),
+            keeps_late: failures.keeps_late,
             places: plan.order.iter().map(place_of).collect(),
             plan: plan.clone(),
         })
@@ -138,18 +151,16 @@ impl Scan {
             start,
             lines_before: before.lines,
             partition: &partition_id,
+            ordinal: partition,
             origin: origin.as_ref(),
         };
-        processed.reject(rejected.into_iter().map(|rejected| {
-            let place = rows.places.describe_rejected(&rejected, &at);
-            (place, rejected.message)
-        }));
-        processed
-            .reject(bad_times.iter().map(|bad| (rows.places.describe(bad.row, &at), bad.message.clone())));
+        self.reject_records(&rows, rejected, &at, &mut processed);
+        let bad = bad_times.iter().map(|bad| Bad::of_time(bad.row, &bad.message)).collect();
+        self.reject_rows(&mut rows, bad, Category::EventTime, &at, &mut processed)?;
         if self.on_error == OnError::Fail && !processed.rejected.is_empty() {
             return Ok(processed);
         }
-        let rows = rows.without(&bad_times)?;
+        let mut rows = rows.without(&bad_times)?;
         processed.carries_time = rows.marks.is_some();
         let marks = match &rows.marks {
             Some(marks) => marks.clone(),
@@ -168,9 +179,11 @@ impl Scan {
         };
         let batch = self.with_system_columns(&rows, &known)?;
         self.clock.set_millis(arrival_ms);
-        let mut bad = vec![];
-        self.run(batch, 0, &mut processed, &mut bad)?;
-        processed.reject(bad.into_iter().map(|(row, message)| (rows.places.describe(row, &at), message)));
+        let mut trouble = Trouble::default();
+        self.run(batch, 0, &mut processed, &mut trouble)?;
+        self.reject_rows(&mut rows, trouble.bad, Category::Evaluation, &at, &mut processed)?;
+        self.keep_late(&mut rows, trouble.late, &marks, &at, &mut processed)?;
+        processed.letters.sort_by_key(|letter| letter.spot.offset);
         Ok(processed)
     }
 
@@ -254,12 +267,14 @@ impl Scan {
         batch: RecordBatch,
         first: usize,
         processed: &mut Processed,
-        bad: &mut Vec<(usize, String)>,
+        trouble: &mut Trouble,
     ) -> Result<()> {
-        let mut tally = Tally::default();
+        let mut tally = Tally::collecting(self.keeps_late);
         match self.fragment.run(ChangeBatch::inserts(batch.clone()), &mut tally) {
             Ok(output) => {
-                processed.tally.add(tally);
+                processed.tally.add(&tally);
+                let late = tally.late_rows.take().into_iter().flat_map(LateRows::into_found);
+                trouble.late.extend(late.map(|late| late.behind(first)));
                 if output.num_rows() > 0 {
                     processed.output.push(output);
                 }
@@ -267,16 +282,17 @@ impl Scan {
             }
             Err(error) if error.kind() != ErrorKind::Data => Err(error),
             Err(error) if batch.num_rows() <= 1 => {
-                bad.push((first, error.message().to_owned()));
+                let operator = self.fragment.last_step().unwrap_or_default();
+                trouble.bad.push(Bad { row: first, message: error.message().to_owned(), operator });
                 Ok(())
             }
             Err(_) => {
                 let half = batch.num_rows() / 2;
-                self.run(batch.slice(0, half), first, processed, bad)?;
-                if self.on_error == OnError::Fail && !bad.is_empty() {
+                self.run(batch.slice(0, half), first, processed, trouble)?;
+                if self.on_error == OnError::Fail && !trouble.bad.is_empty() {
                     return Ok(());
                 }
-                self.run(batch.slice(half, batch.num_rows() - half), first + half, processed, bad)
+                self.run(batch.slice(half, batch.num_rows() - half), first + half, processed, trouble)
             }
         }
     }
@@ -284,12 +300,6 @@ impl Scan {
     /// Returns what a bad record does to the job.
     pub(crate) fn on_error(&self) -> OnError {
         self.on_error
-    }
-}
-
-impl Processed {
-    fn reject(&mut self, records: impl Iterator<Item = (String, String)>) {
-        self.rejected.extend(records.map(|(place, message)| BadRecord { place, message }));
     }
 }
 

@@ -1,5 +1,6 @@
 //! [`RowPlaces`]: where each row of a chunk was outside, and the system columns that follow from it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -37,22 +38,38 @@ pub(super) struct Whereabouts<'a> {
     pub(super) lines_before: u64,
     /// The partition.
     pub(super) partition: &'a PartitionId,
+    /// Its ordinal.
+    pub(super) ordinal: usize,
     /// The file, if the partition has several.
     pub(super) origin: Option<&'a Origin>,
 }
 
 impl Whereabouts<'_> {
     /// Says where the line with ordinal `line` of the chunk is, and the byte `byte` of the chunk.
-    fn line(&self, line: u64, byte: i64) -> String {
-        let byte = self.start.0.saturating_add(byte);
+    fn line(&self, line: u64, byte: usize) -> String {
+        let (file, line, byte) = self.line_and_byte(line, byte);
+        format!("{file} line {line} byte {byte}")
+    }
+
+    /// Returns the file, the line in it from 1, and the byte in it.
+    pub(super) fn line_and_byte(&self, line: u64, byte: usize) -> (&str, u64, i64) {
+        let byte = self.start.0.saturating_add(i64::try_from(byte).unwrap_or(i64::MAX));
         match self.origin {
             Some(origin) => {
-                let byte = byte.saturating_sub(origin.begins.0);
-                format!("{} line {} byte {byte}", origin.file, origin.lines_before + line + 1)
+                (&origin.file, origin.lines_before + line + 1, byte.saturating_sub(origin.begins.0))
             }
-            None => format!("{} line {} byte {byte}", self.partition, self.lines_before + line + 1),
+            None => (&self.partition.0, self.lines_before + line + 1, byte),
         }
     }
+}
+
+/// A record among the lines of a chunk.
+#[derive(Debug, Clone)]
+pub(super) struct LineRecord {
+    /// The line on which it begins, from 0.
+    pub(super) line: u64,
+    /// Its bytes, without the line end.
+    pub(super) bytes: Range<usize>,
 }
 
 /// Where each row of a chunk was.
@@ -64,6 +81,8 @@ pub(super) enum RowPlaces {
         bytes: Bytes,
         /// The starts.
         starts: Vec<u32>,
+        /// For each row its record, once it was asked for.
+        records: Vec<LineRecord>,
     },
     /// Messages: for each row its ordinal among the messages.
     Messages {
@@ -79,7 +98,7 @@ pub(super) enum RowPlaces {
 impl RowPlaces {
     /// Creates the places of decoded lines.
     pub(super) fn lines(bytes: Bytes, decoded: &Decoded) -> Self {
-        Self::Lines { bytes, starts: decoded.starts.clone() }
+        Self::Lines { bytes, starts: decoded.starts.clone(), records: vec![] }
     }
 
     /// Creates the places of decoded messages.
@@ -103,13 +122,15 @@ impl RowPlaces {
 
     /// Keeps the rows for which `mask` is true.
     pub(super) fn keep(self, mask: &BooleanArray) -> Self {
-        let keep = |places: Vec<u32>| {
+        fn keep<T>(places: Vec<T>, mask: &BooleanArray) -> Vec<T> {
             let kept = places.into_iter().zip(mask.values().iter());
             kept.filter(|(_, keep)| *keep).map(|(place, _)| place).collect()
-        };
+        }
         match self {
-            Self::Lines { bytes, starts } => Self::Lines { bytes, starts: keep(starts) },
-            Self::Messages { messages, records } => Self::Messages { messages, records: keep(records) },
+            Self::Lines { bytes, starts, records } => {
+                Self::Lines { bytes, starts: keep(starts, mask), records: keep(records, mask) }
+            }
+            Self::Messages { messages, records } => Self::Messages { messages, records: keep(records, mask) },
             Self::Rows => Self::Rows,
         }
     }
@@ -118,8 +139,8 @@ impl RowPlaces {
     pub(super) fn describe(&self, row: usize, at: &Whereabouts<'_>) -> String {
         let rows = i64::try_from(row).unwrap_or(i64::MAX);
         match self {
-            Self::Lines { bytes, starts } => match self.line_start(row, starts, bytes) {
-                Some((line, byte)) => at.line(line, byte),
+            Self::Lines { records, .. } => match records.get(row) {
+                Some(record) => at.line(record.line, record.bytes.start),
                 None => format!("{} row {} after byte {}", at.partition, row + 1, at.start.0),
             },
             Self::Messages { messages, records } => {
@@ -127,13 +148,6 @@ impl RowPlaces {
             }
             Self::Rows => format!("{} row {}", at.partition, at.start.0.saturating_add(rows) + 1),
         }
-    }
-
-    /// Returns the line (from 0) and the byte at which the row's record starts.
-    fn line_start(&self, row: usize, starts: &[u32], bytes: &Bytes) -> Option<(u64, i64)> {
-        let byte = *starts.get(row)?;
-        let before = bytes.get(..byte as usize)?;
-        Some((memchr::memchr_iter(b'\n', before).count() as u64, i64::from(byte)))
     }
 
     /// Says where a rejected record was.
@@ -144,7 +158,7 @@ impl RowPlaces {
             }
             _ => {
                 let byte = rejected.at.unwrap_or(rejected.bytes.start);
-                at.line(rejected.line, i64::try_from(byte).unwrap_or(i64::MAX))
+                at.line(rejected.line, byte)
             }
         }
     }
@@ -231,7 +245,7 @@ impl RowPlaces {
 
 impl Messages {
     /// Returns the key of a message.
-    fn key(&self, record: usize) -> Option<&[u8]> {
+    pub(super) fn key(&self, record: usize) -> Option<&[u8]> {
         let (end, present) = *self.key_ends.get(record)?;
         let start = record.checked_sub(1).map_or(0, |before| self.key_ends[before].0);
         present.then(|| self.keys.get(start as usize..end as usize)).flatten()

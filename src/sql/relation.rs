@@ -9,7 +9,7 @@ use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
-use crate::connect::SourceConnector;
+use crate::connect::{OnError, SourceConnector};
 use crate::sql::window_spec::WindowSpec;
 use crate::time::{EventTimeFormat, WatermarkStrategy};
 
@@ -63,16 +63,6 @@ pub enum WindowPart {
     End,
     /// The time from the first row of a session to its last.
     Duration,
-}
-
-/// What a record that cannot be processed does to its job (`on.error`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnError {
-    /// The job fails and says where the record is.
-    #[default]
-    Fail,
-    /// The record is counted and left out.
-    Skip,
 }
 
 /// A column that every stream has beside the declared ones.

@@ -177,28 +177,51 @@ fn headers_go_from_topic_to_topic_and_are_set_and_removed() {
 }
 
 #[test]
-fn a_bad_message_fails_the_job_with_its_offset() {
+fn a_bad_message_fails_the_job_with_its_offset_or_is_kept() {
     let Some(server) = KafkaServer::shared() else { return };
     let topic = "application-poison";
     server.create_topic(topic, 1);
-    let poison = Record { value: Some(b"{\"symbol\":".to_vec()), ..Record::default() };
+    let poison =
+        Record { key: Some(b"k1".to_vec()), value: Some(b"{\"symbol\":".to_vec()), ..Record::default() };
     server.produce(topic, [trade("A", "1", 1), poison, trade("B", "2", 2)]);
+    let place = tempfile::TempDir::new().unwrap();
+    let velo = |sql: &str| {
+        Command::new(env!("CARGO_BIN_EXE_velo"))
+            .args(["run", "-e", sql, "--output", "csv"])
+            .current_dir(place.path())
+            .output()
+            .unwrap()
+    };
     let run = |policy: &str| {
-        let sql = format!(
+        velo(&format!(
             "CREATE STREAM t (symbol VARCHAR, price DECIMAL(18,2)) WITH ('connector' = 'kafka', 'topic' = '{topic}',
                  'bootstrap.servers' = '{}', 'auto.offset.reset' = 'earliest', 'scan.end' = 'latest'{policy});
              SELECT symbol FROM t",
             server.bootstrap()
-        );
-        Command::new(env!("CARGO_BIN_EXE_velo"))
-            .args(["run", "-e", &sql, "--output", "csv"])
-            .output()
-            .unwrap()
+        ))
     };
     let failed = run("");
     let errors = String::from_utf8(failed.stderr).unwrap();
     assert_eq!(failed.status.code(), Some(3), "{errors}");
     assert!(errors.contains("`t` application-poison/0 offset 1:"), "{errors}");
-    let skipped = run(", 'on.error' = 'skip'");
-    assert_eq!(String::from_utf8(skipped.stdout).unwrap(), "symbol\nA\nB\n");
+    for policy in [", 'on.error' = 'skip'", ", 'on.error' = 'dead_letter'"] {
+        assert_eq!(String::from_utf8(run(policy).stdout).unwrap(), "symbol\nA\nB\n");
+    }
+    let kept = velo("SELECT topic, partition, offset, line, key, category, record FROM velo_errors");
+    assert_eq!(
+        String::from_utf8(kept.stdout).unwrap(),
+        "topic,partition,offset,line,key,category,record\n\
+         application-poison,0,1,,k1,decode,\"{\"\"symbol\"\":\"\n"
+    );
+    server.create_topic("application-dead", 1);
+    let sent = velo(&format!(
+        "CREATE STREAM dlq (record VARCHAR, key VARCHAR) WITH ('connector' = 'kafka', \
+             'topic' = 'application-dead', 'bootstrap.servers' = '{}');
+         INSERT INTO dlq SELECT record, key FROM velo_errors",
+        server.bootstrap()
+    ));
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    let dead = server.consume("application-dead");
+    assert_eq!(dead.len(), 1);
+    assert_eq!(dead[0].value.as_deref(), Some(br#"{"record":"{\"symbol\":","key":"k1"}"#.as_slice()));
 }

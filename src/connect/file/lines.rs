@@ -35,6 +35,8 @@ pub(super) struct LineFiles {
     file_start: Position,
     file_lines: u64,
     open: Option<(Box<dyn Read + Send>, LineCutter)>,
+    /// Whether files may go, or lose a torn last line, while they are read.
+    may_go: bool,
     /// How many bytes the file at hand had when it was opened, where they are its text.
     length: Option<u64>,
 }
@@ -65,8 +67,14 @@ impl LineFiles {
             file_start: Position(0),
             file_lines: 0,
             open: None,
+            may_go: false,
             length: None,
         }
+    }
+
+    /// Takes files that others may remove for files without records.
+    pub(super) fn that_may_go(self) -> Self {
+        Self { may_go: true, ..self }
     }
 
     /// Opens the file at hand, behind its header and behind what was read before a seek.
@@ -75,8 +83,13 @@ impl LineFiles {
         self.file_start = self.position;
         self.file_lines = u64::from(self.format.has_header());
         let unreadable = |error| unreadable(&path, error);
-        let (mut reader, length) = self.compression.open(&path).map_err(unreadable)?;
-        self.length = length;
+        let (mut reader, length) = match self.compression.open(&path) {
+            Err(error) if self.may_go && error.kind() == std::io::ErrorKind::NotFound => {
+                (Box::new(std::io::empty()) as Box<dyn Read + Send>, None)
+            }
+            opened => opened.map_err(unreadable)?,
+        };
+        self.length = length.filter(|_| !self.may_go);
         let mut cutter = LineCutter::new(self.format.clone(), self.limits);
         if self.format.has_header() {
             let line = cutter.header(reader.as_mut()).map_err(unreadable)?.unwrap_or_default();

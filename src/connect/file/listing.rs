@@ -13,19 +13,23 @@ pub(super) enum Sequence {
     Modified,
 }
 
-/// Returns the files that `path` means, by name; at least one.
+/// Returns the error for a path that means no file.
+pub(super) fn no_file(path: &str) -> Error {
+    Error::invalid(format!("no file matches `{path}`"))
+        .with_hint("check the path; it is relative to the directory in which `velo` was started")
+}
+
+/// Returns the files that `path` means, by name.
 pub(super) fn files(path: &str, recursive: bool) -> Result<Vec<PathBuf>> {
-    let missing = || {
-        Error::invalid(format!("no file matches `{path}`"))
-            .with_hint("check the path; it is relative to the directory in which `velo` was started")
-    };
     if !path.contains(['*', '?', '[']) {
         let plain = Path::new(path);
         if plain.is_dir() {
             let pattern = if recursive { "**/*" } else { "*" };
-            return files(&format!("{}/{pattern}", path.trim_end_matches('/')), false);
+            let pattern = format!("{}/{pattern}", path.trim_end_matches('/'));
+            let found = files(&pattern, false)?;
+            return if found.is_empty() { Err(no_file(&pattern)) } else { Ok(found) };
         }
-        return if plain.exists() { Ok(vec![plain.to_owned()]) } else { Err(missing()) };
+        return if plain.exists() { Ok(vec![plain.to_owned()]) } else { Err(no_file(path)) };
     }
     let pattern = match path.rsplit_once('/') {
         Some((directory, name)) if recursive => format!("{directory}/**/{name}"),
@@ -41,7 +45,7 @@ pub(super) fn files(path: &str, recursive: bool) -> Result<Vec<PathBuf>> {
             found.push(path);
         }
     }
-    if found.is_empty() { Err(missing()) } else { Ok(found) }
+    Ok(found)
 }
 
 /// Puts files into the order in which they make one partition.

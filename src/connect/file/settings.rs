@@ -8,7 +8,7 @@ use arrow::datatypes::SchemaRef;
 use super::compression::Compression;
 use super::line_sink::LineSink;
 use super::lines::LineFiles;
-use super::listing::{Sequence, files, in_sequence, unreadable};
+use super::listing::{Sequence, files, in_sequence, no_file, unreadable};
 use super::parquet_sink::ParquetSink;
 use super::parquet_source::{ParquetFiles, metadata};
 use crate::connect::line_cutter::LineCutter;
@@ -64,6 +64,8 @@ pub const FILE_DOCS: &[OptionDoc] = &[
 pub struct FileSourceConnector {
     path: String,
     recursive: bool,
+    /// Whether others come and go with the files: there may be none at all.
+    may_go: bool,
     sequence: Option<Sequence>,
     compression: Compression,
     /// None for Parquet.
@@ -100,6 +102,7 @@ impl FileSourceConnector {
         }
         Ok(Self {
             recursive: options.take_bool("recursive")?.unwrap_or(false),
+            may_go: false,
             sequence: options.take_choice(
                 "file.sequence",
                 &[("name", Sequence::Name), ("modified", Sequence::Modified)],
@@ -111,8 +114,25 @@ impl FileSourceConnector {
         })
     }
 
+    /// Creates the connector of the JSON files that match a glob, read as one partition by name; there may be none.
+    pub(in crate::connect) fn of_json_files(pattern: String) -> Self {
+        Self {
+            path: pattern,
+            recursive: false,
+            may_go: true,
+            sequence: Some(Sequence::Name),
+            compression: Compression::None,
+            format: Some(TextFormat::Json),
+            decode: DecodeSettings::default(),
+        }
+    }
+
     fn partitions(&self) -> Result<Vec<Vec<PathBuf>>> {
-        let files = files(&self.path, self.recursive)?;
+        let files = match files(&self.path, self.recursive)? {
+            files if !files.is_empty() => files,
+            _ if self.may_go => return Ok(vec![]),
+            _ => return Err(no_file(&self.path)),
+        };
         match self.sequence {
             Some(sequence) => Ok(vec![in_sequence(files, sequence)?]),
             None => Ok(files.into_iter().map(|file| vec![file]).collect()),
@@ -181,7 +201,9 @@ impl SourceConnector for FileSourceConnector {
         Ok(match &self.format {
             Some(format) => {
                 let header = self.header(format)?;
-                Box::new(LineFiles::new(format.clone(), self.compression, request.limits, header, partitions))
+                let lines =
+                    LineFiles::new(format.clone(), self.compression, request.limits, header, partitions);
+                Box::new(if self.may_go { lines.that_may_go() } else { lines })
             }
             None if self.sequence.is_some() => return Err(Error::not_yet("`file.sequence` with Parquet")),
             None => {

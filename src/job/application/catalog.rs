@@ -1,6 +1,7 @@
 //! [`Catalog`]: the declared streams and views of an application.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -10,14 +11,18 @@ use super::settings::Settings;
 use crate::config::{
     Entry, Origin, environment_entries, parse_data_type, parse_fields, substitute, with_config_file,
 };
+use crate::connect::error_table::{ERROR_TABLE, ErrorTableConnector, error_columns};
 use crate::connect::memory::{MemorySinkConnector, MemorySourceConnector, MemoryStream};
 use crate::connect::predecessor::{Direction, Translated, translate, uri_entries};
-use crate::connect::{Declaration, DeclaredSource, SinkConnector, declare};
+use crate::connect::{Declaration, DeclaredSource, OnError, SinkConnector, declare};
 use crate::error::{Error, Result};
 use crate::sql::plan::suggested_columns;
-use crate::sql::relation::{EventTime, OnError, Relation, WindowColumn};
+use crate::sql::relation::{EventTime, Relation, WindowColumn};
 use crate::sql::{Declare, OptionItem, RelationKind};
-use crate::time::WatermarkStrategy;
+use crate::time::{EventTimeFormat, WatermarkStrategy};
+
+/// Longer than any two rows of the error table are apart.
+const CENTURY_MS: i64 = 36_525 * 24 * 60 * 60 * 1_000;
 
 /// What an application has declared so far.
 #[derive(Default, Clone)]
@@ -32,7 +37,7 @@ pub struct Catalog {
 }
 
 /// A declared stream.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct DeclaredStream {
     /// The statement's columns, if it has them.
     pub(super) columns: Option<SchemaRef>,
@@ -80,6 +85,11 @@ impl Catalog {
     pub(super) fn declare(&mut self, statement: &Declare, settings: &Settings) -> Result<()> {
         let name = &statement.name.value;
         let place = statement.name.span.clone();
+        if name == ERROR_TABLE {
+            return Err(Error::invalid(format!("`{name}` is the error table, which is there already"))
+                .with_hint("use another name")
+                .with_span(place));
+        }
         if self.names().contains(name) && !statement.or_replace {
             if statement.if_not_exists {
                 return Ok(());
@@ -155,6 +165,27 @@ impl Catalog {
         }
         let entries = vec![Entry::new("connector", "stdin", Origin::With(0..0))];
         self.declare_for_query("stdin", entries, Direction::Source, settings)
+    }
+
+    /// Declares the error table at `location`, which is there without a declaration.
+    pub(super) fn declare_errors(&mut self, location: &Path) {
+        let relation = Relation {
+            name: ERROR_TABLE.to_owned(),
+            schema: error_columns(),
+            event_time: Some(EventTime {
+                column: "time".to_owned(),
+                format: EventTimeFormat::Detect,
+                max_ahead_ms: CENTURY_MS,
+            }),
+            // Several jobs write at once: no order is promised, and the end comes by itself.
+            watermark: WatermarkStrategy { bound_ms: CENTURY_MS, ..WatermarkStrategy::default() },
+            // A row that is being written is no error.
+            on_error: Some(OnError::Skip),
+            source: Arc::new(ErrorTableConnector::new(location)),
+            windows: vec![],
+        };
+        let declared = DeclaredStream { relation: Some(Arc::new(relation)), ..DeclaredStream::default() };
+        self.streams.insert(ERROR_TABLE.to_owned(), declared);
     }
 
     /// Adds the stream that a query of the application gives to others.
@@ -364,7 +395,7 @@ fn relation(
         schema: Arc::clone(schema),
         event_time,
         watermark: WatermarkStrategy { bound_ms, idle_timeout_ms: time.idle_timeout_ms },
-        on_error: time.skips_bad.map(|skips| if skips { OnError::Skip } else { OnError::Fail }),
+        on_error: time.on_error,
         source: Arc::clone(&source.connector),
         windows: vec![],
     })

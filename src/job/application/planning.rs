@@ -14,6 +14,7 @@ use super::settings::Settings;
 use super::statements::{Explaining, Query, Target, queries};
 use crate::config::{Entry, Origin};
 use crate::connect::console::StdoutConnector;
+use crate::connect::error_table::ERROR_TABLE;
 use crate::connect::memory::{MemorySinkConnector, MemoryStream};
 use crate::connect::predecessor::{Direction, Groups, split_by_name};
 use crate::connect::{ChangelogForm, SinkConnector};
@@ -36,6 +37,8 @@ pub enum Work {
 pub struct PlannedJob {
     /// The name, for messages.
     pub name: String,
+    /// The line of the text at which its statement begins, from 1.
+    pub sql_line: usize,
     /// What it runs.
     pub work: Work,
     /// Where the rows go.
@@ -208,11 +211,11 @@ impl<'a> Planning<'a> {
         names.extend(target_name.as_deref());
         names.extend(query.creates.as_deref());
         let groups = split_by_name(options, &names)?;
-        self.declare_sources(&query, &groups)?;
-        let inputs = self.inputs(&query.query, &query.reads)?;
-        let mut query = query;
         let (job_options, notices) = JobOptions::read(groups.job.clone())?;
         self.notices.extend(notices);
+        self.declare_sources(&query, &groups, &job_options)?;
+        let inputs = self.inputs(&query.query, &query.reads)?;
+        let mut query = query;
         let destination = self.destination(&query, &groups, read_by_others)?;
         destination.plan_headers(&mut query, &inputs, &self.planner)?;
         let shape = Shape {
@@ -233,7 +236,7 @@ impl<'a> Planning<'a> {
         self.add_job(query, work, destination, job_options)
     }
 
-    fn declare_sources(&mut self, query: &Query, groups: &Groups) -> Result<()> {
+    fn declare_sources(&mut self, query: &Query, groups: &Groups, options: &JobOptions) -> Result<()> {
         for uri in &query.uris {
             self.catalog.declare_uri(uri, self.settings)?;
         }
@@ -253,6 +256,9 @@ impl<'a> Planning<'a> {
             }
             if name == "stdin" {
                 self.catalog.declare_stdin(self.settings)?;
+            }
+            if name == ERROR_TABLE {
+                self.catalog.declare_errors(&options.errors.location);
             }
         }
         Ok(())
@@ -331,6 +337,14 @@ impl<'a> Planning<'a> {
             });
         }
         let name = query.target.name();
+        if let Some(written) = [&name, &query.creates].into_iter().flatten().find(|name| *name == ERROR_TABLE)
+        {
+            return Err(Error::invalid(format!(
+                "`{written}` is the error table, which only the engine writes"
+            ))
+            .with_hint("use another name, or read it: SELECT * FROM velo_errors")
+            .with_span(query.span.clone()));
+        }
         let own_options = match (&name, &query.target) {
             (_, Target::Options(_, items)) => super::catalog::entries(items, self.settings)?,
             (Some(name), _) if groups.names(name) => groups.sink(name),
@@ -444,8 +458,10 @@ impl<'a> Planning<'a> {
             sink = Arc::new(MemorySinkConnector::new(Arc::clone(result), false));
         }
         let key = key_ordinals(&query, &output, &destination.key)?;
+        let before = self.text.get(..query.span.start).unwrap_or_default();
         self.jobs.push(PlannedJob {
             name: query.name,
+            sql_line: before.matches('\n').count() + 1,
             work,
             sink,
             shared_sink: destination.shared.filter(|_| destination.between.is_none()),

@@ -14,7 +14,7 @@ use crate::connect::{ChunkLimits, Sink, WriteRequest, Written};
 use crate::error::{Error, Result};
 use crate::flow::ChangeBatch;
 use crate::job::batch::{BatchJob, BatchSpec};
-use crate::job::{Ending, Job, JobReport, JobSpec, Outcome};
+use crate::job::{Ending, Failures, Job, JobReport, JobSpec, Outcome};
 use crate::sql::plan::Planner;
 use crate::time::Watermark;
 
@@ -70,7 +70,7 @@ impl PlannedJob {
             state: planner.stream_state().clone(),
             parallelism: self.parallelism(settings),
             limits: self.limits(),
-            on_error: self.options.on_error,
+            failures: self.failures(),
             memory_limit: self.options.memory_limit,
             emit_interval: self.options.emit_interval,
             clock: Arc::clone(&settings.clock),
@@ -101,9 +101,18 @@ impl PlannedJob {
             state: planner.batch_state().clone(),
             parallelism: self.parallelism(settings),
             limits: self.limits(),
-            on_error: self.options.on_error,
+            failures: self.failures(),
             clock: Arc::clone(&settings.clock),
             opened,
+        }
+    }
+
+    fn failures(&self) -> Failures {
+        Failures {
+            on_error: self.options.on_error,
+            keeps_late: self.options.keeps_late,
+            table: self.options.errors.clone(),
+            sql_line: self.sql_line,
         }
     }
 

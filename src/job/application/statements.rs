@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::path::Path;
 
 use sqlparser::ast;
 
@@ -10,6 +11,7 @@ use super::catalog::Catalog;
 use super::settings::Settings;
 use crate::config::Entry;
 use crate::connect::CONNECTORS;
+use crate::connect::error_table::{ERROR_TABLE, ErrorTableSettings};
 use crate::error::{Error, Result};
 use crate::sql::functions::function_catalog;
 use crate::sql::plan::{Planner, relation_names};
@@ -302,6 +304,9 @@ pub(super) fn answer(
 }
 
 fn describe(name: &str, catalog: &mut Catalog, settings: &Settings) -> Result<String> {
+    if name == ERROR_TABLE {
+        catalog.declare_errors(Path::new(ErrorTableSettings::LOCATION));
+    }
     if catalog.get(name).is_none() {
         let inputs = crate::sql::plan::Inputs { names: catalog.names(), ..Default::default() };
         return Err(Planner::unknown_relation(name, &inputs));

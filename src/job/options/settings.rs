@@ -1,14 +1,15 @@
 //! [`JobOptions`]: the settings of one job, from all the places that can give them.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{Entry, duration_text};
+use crate::connect::error_table::ErrorTableSettings;
 use crate::connect::predecessor::translate_job;
-use crate::connect::{ByteSize, Options};
+use crate::connect::{ByteSize, OnError, Options};
 use crate::error::{Error, Result};
 
-use crate::sql::relation::OnError;
 use crate::time::LateRule;
 
 use super::table::{DOCS, NOT_YET};
@@ -56,8 +57,12 @@ pub struct JobOptions {
     pub memory_limit: Option<u64>,
     /// What happens to a bad record.
     pub on_error: OnError,
+    /// Where rejected records are kept.
+    pub errors: ErrorTableSettings,
     /// What becomes of rows whose windows have ended.
     pub late: LateRule,
+    /// Whether rows that are dropped as late are kept in the error table.
+    pub keeps_late: bool,
     /// How long a closed window still takes late rows.
     pub allowed_lateness: Duration,
     /// The time zone of windows and of text without an offset.
@@ -74,6 +79,7 @@ impl JobOptions {
     pub fn read(entries: Vec<Entry>) -> Result<(Self, Vec<String>)> {
         let (entries, notices) = translate_job(entries)?;
         let mut options = Options::new(DOCS, entries)?;
+        let (late, keeps_late) = take_late(&mut options)?;
         let read = Self {
             mode: options
                 .take_choice("mode", &[("stream", Mode::Stream), ("batch", Mode::Batch)])?
@@ -86,8 +92,10 @@ impl JobOptions {
             state_ttl: options.take_duration("state.ttl")?,
             emit_interval: options.take_duration("emit.interval")?,
             memory_limit: options.take_bytes("memory.limit")?,
-            on_error: take_on_error(&mut options)?,
-            late: take_late(&mut options)?,
+            on_error: options.take_choice("on.error", &OnError::CHOICES)?.unwrap_or_default(),
+            errors: take_errors(&mut options)?,
+            late,
+            keeps_late,
             allowed_lateness: options.take_or("allowed.lateness", Duration::ZERO)?,
             timezone: options.take_or("timezone", chrono_tz::UTC)?,
             in_force: Vec::new(),
@@ -116,21 +124,36 @@ fn take_delivery(options: &mut Options) -> Result<Delivery> {
     Ok(options.take_choice("delivery", &choices)?.unwrap_or(Delivery::BySink))
 }
 
-fn take_on_error(options: &mut Options) -> Result<OnError> {
-    // `dead_letter` is a value that there is, and is refused with the others that are not available yet.
-    let choices = [("fail", OnError::Fail), ("skip", OnError::Skip), ("dead_letter", OnError::Fail)];
-    Ok(options.take_choice("on.error", &choices)?.unwrap_or(OnError::Fail))
+/// Reads where rejected records are kept.
+fn take_errors(options: &mut Options) -> Result<ErrorTableSettings> {
+    let location: Option<String> = options.take_optional("errors.location")?;
+    let max_bytes = options.take_or("errors.max_size", ByteSize(256 << 20))?.0;
+    if max_bytes < ErrorTableSettings::LEAST_BYTES {
+        let given = options.taken().iter().rfind(|entry| entry.key == "errors.max_size");
+        let (name, value) = given.map_or(("", ""), |entry| (entry.name(), entry.value.trim()));
+        let error = Error::invalid(format!("option `{name}` = `{value}` is too small for an error table"))
+            .with_hint("give it 64KiB or more");
+        return Err(match given.and_then(|entry| entry.origin.span()) {
+            Some(span) => error.with_span(span),
+            None => error,
+        });
+    }
+    Ok(ErrorTableSettings {
+        location: PathBuf::from(location.as_deref().unwrap_or(ErrorTableSettings::LOCATION)),
+        max_bytes,
+        max_age: options.take_or("errors.max_age", Duration::from_secs(7 * 24 * 60 * 60))?,
+    })
 }
 
-fn take_late(options: &mut Options) -> Result<LateRule> {
-    // `dead_letter` is a value that there is, and is refused with the others that are not available yet.
+/// Reads what becomes of late rows, and whether those that are dropped are kept in the error table.
+fn take_late(options: &mut Options) -> Result<(LateRule, bool)> {
     let choices = [
-        ("drop", LateRule::Drop),
-        ("dead_letter", LateRule::Drop),
-        ("include_in_next", LateRule::NextOpen),
-        ("update_previous", LateRule::Correct),
+        ("drop", (LateRule::Drop, false)),
+        ("dead_letter", (LateRule::Drop, true)),
+        ("include_in_next", (LateRule::NextOpen, false)),
+        ("update_previous", (LateRule::Correct, false)),
     ];
-    Ok(options.take_choice("late.data.strategy", &choices)?.unwrap_or(LateRule::Drop))
+    Ok(options.take_choice("late.data.strategy", &choices)?.unwrap_or((LateRule::Drop, false)))
 }
 
 /// Takes what this version checks and does not use yet.
@@ -178,6 +201,7 @@ fn in_force(read: &JobOptions, taken: &[Entry]) -> Vec<(&'static str, String, St
         let value = match doc.key {
             "batch.linger" => duration_text(read.batch_linger),
             "allowed.lateness" => duration_text(read.allowed_lateness),
+            "errors.max_age" => duration_text(read.errors.max_age),
             _ => entry.shown().into_owned(),
         };
         let origin = match &entry.written {

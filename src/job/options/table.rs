@@ -15,6 +15,14 @@ pub const DOCS: &[OptionDoc] = &[
     doc("memory.limit", "size", "", "the memory that the job may use"),
     doc("on.error", "fail | skip | dead_letter", "fail", "what happens to a record that cannot be processed"),
     doc(
+        "errors.location",
+        "path",
+        ".velo/errors",
+        "the directory of the error table that `dead_letter` fills",
+    ),
+    doc("errors.max_size", "size", "256MiB", "the most bytes of the error table; the oldest rows go first"),
+    doc("errors.max_age", "duration", "7d", "how long rows stay in the error table"),
+    doc(
         "late.data.strategy",
         "drop | dead_letter | include_in_next | update_previous",
         "drop",
@@ -31,8 +39,6 @@ pub const DOCS: &[OptionDoc] = &[
 /// option works.
 pub(super) const NOT_YET: &[(&str, &[&str])] = &[
     ("delivery", &["by_sink", "at_least_once"]),
-    ("on.error", &["fail", "skip"]),
-    ("late.data.strategy", &["drop", "include_in_next", "update_previous"]),
     ("checkpoint.interval", &[]),
     ("checkpoint.location", &[]),
     ("table.wait.timeout", &[]),

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::{Delivery, JobOptions};
 use crate::config::{Entry, Origin};
-use crate::sql::relation::OnError;
+use crate::connect::OnError;
+use crate::time::LateRule;
 
 fn entry(key: &str, value: &str, origin: Origin) -> Entry {
     Entry::new(key, value, origin)
@@ -38,6 +39,9 @@ fn the_defaults_are_those_of_the_reference() {
             "batch.max_bytes=16MiB default",
             "batch.linger=2ms default",
             "on.error=fail default",
+            "errors.location=.velo/errors default",
+            "errors.max_size=256MiB default",
+            "errors.max_age=7d default",
             "late.data.strategy=drop default",
             "allowed.lateness=0s default",
             "timezone=UTC default",
@@ -105,6 +109,25 @@ fn the_predecessors_job_options_are_read() {
 }
 
 #[test]
+fn dead_letters_are_kept_where_the_options_say() {
+    let given = vec![
+        with("failure_strategy", "SendToDLQ"),
+        with("late.data.strategy", "dead_letter"),
+        with("errors.location", "/var/dlq"),
+        with("errors.max_size", "1MiB"),
+        with("errors.max_age", "1h"),
+    ];
+    let options = read(given);
+    assert_eq!(
+        (options.on_error, options.late, options.keeps_late),
+        (OnError::DeadLetter, LateRule::Drop, true)
+    );
+    let table = options.errors;
+    assert_eq!((table.location.to_str(), table.max_bytes), (Some("/var/dlq"), 1 << 20));
+    assert_eq!(table.max_age, Duration::from_secs(3_600));
+}
+
+#[test]
 fn what_cannot_be_honoured_is_refused_by_name() {
     for (key, value, expected) in [
         (
@@ -113,15 +136,9 @@ fn what_cannot_be_honoured_is_refused_by_name() {
             "option `checkpoint.location` is not available yet\nHint: leave `checkpoint.location` out",
         ),
         (
-            "failure_strategy",
-            "SendToDLQ",
-            "option `failure_strategy` = `dead_letter` is not available yet\nHint: available: `fail`, `skip`",
-        ),
-        (
-            "late.data.strategy",
-            "dead_letter",
-            "option `late.data.strategy` = `dead_letter` is not available yet\n\
-             Hint: available: `drop`, `include_in_next`, `update_previous`",
+            "errors.max_size",
+            "1KiB",
+            "option `errors.max_size` = `1KiB` is too small for an error table\nHint: give it 64KiB or more",
         ),
         (
             "delivery",

@@ -113,11 +113,12 @@ impl<'a> Compiler<'a> {
                 Ok(WindowKey::Aligned { time, windows })
             }
             WindowPlan::Given { bound, part, spec } => {
-                let closes = match (part, spec.aligned()?) {
+                let windows = spec.aligned()?;
+                let closes = match (part, windows) {
                     (WindowPart::Start, Some(windows)) => Closing::AfterStart(windows),
                     _ => Closing::AfterEnd(spec.grace_ms.unwrap_or(0)),
                 };
-                Ok(WindowKey::Given { bound: self.expression(bound, input)?, closes })
+                Ok(WindowKey::Given { bound: self.expression(bound, input)?, closes, windows })
             }
         }
     }
