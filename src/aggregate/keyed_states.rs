@@ -7,6 +7,7 @@ use arrow::compute::kernels::cmp::distinct;
 use arrow::compute::{SortOptions, concat, interleave, or, take};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
+use super::distinct_counts::DistinctCounts;
 use super::groups::{Groups, KeyedRows};
 use super::latest_rows::LatestRows;
 use super::spec::AggregateSpec;
@@ -42,6 +43,7 @@ pub(super) struct KeyedStates {
     spec: Arc<AggregateSpec>,
     state_widths: Vec<usize>,
     groups: Groups,
+    distinct: DistinctCounts,
     latest: LatestRows,
     /// For each group its ordinal among the groups that the current epoch touched.
     touched_as: Vec<u32>,
@@ -50,8 +52,11 @@ pub(super) struct KeyedStates {
 impl KeyedStates {
     /// Creates an empty store.
     pub(super) fn try_new(spec: Arc<AggregateSpec>) -> Result<Self> {
+        let (distinct, spec) = DistinctCounts::take_over(&spec)?;
+        let spec = Arc::new(spec);
         let nothing = RecordBatch::new_empty(spec.state_schema()?);
         Ok(Self {
+            distinct,
             state_widths: spec.state_widths()?,
             groups: spec.groups()?,
             latest: LatestRows::new(nothing.columns()[spec.first_state()..].to_vec()),
@@ -62,7 +67,7 @@ impl KeyedStates {
 
     /// Returns about how many bytes the states take.
     pub(super) fn bytes(&self) -> usize {
-        self.groups.bytes() + self.latest.bytes() + self.touched_as.capacity() * 4
+        self.groups.bytes() + self.distinct.bytes() + self.latest.bytes() + self.touched_as.capacity() * 4
     }
 
     /// Merges an epoch's partial states, and says what they changed.
@@ -71,6 +76,7 @@ impl KeyedStates {
     /// Data: a value of a touched group does not fit its type.
     pub(super) fn merge(&mut self, epoch: &[KeyedRows]) -> Result<Changes> {
         let touched = self.touch(epoch)?;
+        let epoch = &self.counted(epoch, &touched)?;
         let (prior, states) = self.fold(epoch, &touched)?;
         let new = self.values(&states, touched.groups.len())?;
         let old = self.values(&prior, touched.had.len())?;
@@ -84,7 +90,8 @@ impl KeyedStates {
     /// Merges partial states of which nobody asks what they changed.
     pub(super) fn absorb(&mut self, states: &[KeyedRows]) -> Result<()> {
         let touched = self.touch(states)?;
-        let (_, states) = self.fold(states, &touched)?;
+        let states = self.counted(states, &touched)?;
+        let (_, states) = self.fold(&states, &touched)?;
         self.latest.write(states, touched.groups)
     }
 
@@ -127,6 +134,16 @@ impl KeyedStates {
             had: (0..known.len()).collect(),
             locals,
         })
+    }
+
+    /// Counts the distinct values that partial states bring.
+    fn counted(&mut self, epoch: &[KeyedRows], touched: &Touched) -> Result<Vec<KeyedRows>> {
+        let mut epoch = epoch.to_vec();
+        for (rows, locals) in epoch.iter_mut().zip(&touched.locals) {
+            let groups: Vec<u32> = locals.iter().map(|&local| touched.groups[local]).collect();
+            self.distinct.count(&self.spec, rows, &groups)?;
+        }
+        Ok(epoch)
     }
 
     /// Returns the states of the touched groups that had one, and those of all of them now.

@@ -10,6 +10,7 @@
 
 mod bags;
 mod changing;
+mod distinct_counts;
 mod groups;
 mod hopping_states;
 mod keyed_states;

@@ -297,7 +297,7 @@ impl<'a> Planning<'a> {
             let plan = self.planner.plan_batch(&query.query, self.text, inputs, shape)?;
             Ok(Work::Batch(Box::new(plan)))
         };
-        let given = self.settings.mode.or_else(|| says_mode(options).then_some(options.mode));
+        let given = self.settings.mode.or_else(|| options.says_mode().then_some(options.mode));
         if given == Some(Mode::Batch) {
             return batch();
         }
@@ -496,8 +496,4 @@ impl<'a> Planning<'a> {
             catalog: self.catalog,
         })
     }
-}
-
-fn says_mode(options: &JobOptions) -> bool {
-    options.in_force().iter().any(|(key, _, origin)| *key == "mode" && origin != "default")
 }

@@ -107,6 +107,11 @@ impl JobOptions {
         Ok((Self { in_force, ..read }, notices))
     }
 
+    /// Returns whether somebody said which mode it is.
+    pub fn says_mode(&self) -> bool {
+        self.in_force().iter().any(|(key, _, origin)| *key == "mode" && origin != "default")
+    }
+
     /// Returns every option that has a value: key, value and where the value came from.
     pub fn in_force(&self) -> &[(&'static str, String, String)] {
         &self.in_force
