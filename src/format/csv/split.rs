@@ -267,10 +267,11 @@ pub fn csv_last_record_end(bytes: &[u8], options: &CsvOptions) -> Option<usize> 
         last = newline(outside..at).or(last);
         match splitter.quoted(at) {
             Ok((_, next)) => at = next,
-            // The decoder gives up the line and goes on with the next one.
+            // The decoder gives up the line in which the record begins, and goes on with the next one.
             Err(bad) if bad.at > at => {
-                let rest = bytes.get(at..).unwrap_or_default();
-                at = memchr::memchr(b'\n', rest).map_or(bytes.len(), |line| at + line);
+                let begin = last.unwrap_or(0);
+                let record = bytes.get(begin..).unwrap_or_default();
+                at = memchr::memchr(b'\n', record).map_or(bytes.len(), |line| begin + line);
             }
             Err(_) => return last,
         }
