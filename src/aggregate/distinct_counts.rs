@@ -81,14 +81,16 @@ impl SeenValues {
         let values = lists.values().slice(first, of_values.len());
         let mut known = self.pairs.len();
         let mut pairs = vec![];
+        let counts = values.nulls().cloned();
         self.pairs.intern(&[Arc::new(UInt32Array::from(of_values)), values], &mut pairs)?;
-        let mut pairs = pairs.into_iter();
+        let mut pairs = pairs.into_iter().enumerate();
         for (row, fresh) in fresh.iter_mut().enumerate() {
-            for pair in pairs.by_ref().take(length_of(row)) {
-                // Pairs get their numbers in the order in which they come first.
+            for (value, pair) in pairs.by_ref().take(length_of(row)) {
+                // Pairs get their numbers in the order in which they come first. Some states list NULL, which counts
+                // nowhere.
                 if pair == known {
                     known += 1;
-                    *fresh += 1;
+                    *fresh += i64::from(counts.as_ref().is_none_or(|counts| counts.is_valid(value)));
                 }
             }
         }

@@ -22,7 +22,7 @@ use super::prepared::{Prepared, known};
 use super::split::{Emission, SplitRequest, split};
 use super::stream_plan::StreamPlan;
 use crate::error::{Error, Result};
-use crate::sql::functions::{EpochClock, SessionProfile, byte_range, session_state};
+use crate::sql::functions::{EpochClock, SessionProfile, byte_range, session_state, with_checked_arithmetic};
 use crate::sql::relation::{Relation, SystemColumn};
 use crate::time::LateRule;
 
@@ -129,7 +129,8 @@ impl Planner {
     ) -> Result<LogicalPlan> {
         let relations = known(inputs);
         let plan = self.logical_plan(&self.batch, query, text, inputs, shape, Lateness::Never)?;
-        self.batch.optimize(&plan).map_err(|error| planning_error(error, text, &relations))
+        let plan = self.batch.optimize(&plan).and_then(with_checked_arithmetic);
+        plan.map_err(|error| planning_error(error, text, &relations))
     }
 
     fn logical_plan(
