@@ -427,6 +427,28 @@ mod cli {
     }
 
     #[test]
+    fn durations_and_plans_that_ran_are_written() {
+        let place = Place::new(&[("trades.csv", TRADES)]);
+        let sql = format!(
+            "{TRADES_STREAM} SELECT symbol, session_duration, count(*) AS n FROM trades WINDOW SESSION(90s) GROUP BY symbol"
+        );
+        for mode in ["stream", "batch"] {
+            let ran = place.velo(&["run", "-q", "--mode", mode, "-e", &sql]);
+            let expected = [
+                "{\"symbol\":\"A\",\"session_duration\":\"PT60S\",\"n\":2}",
+                "{\"symbol\":\"B\",\"session_duration\":\"P0D\",\"n\":1}",
+            ];
+            assert_eq!(sorted(&ran.stdout), expected, "{}", ran.stderr);
+        }
+        let analyzed =
+            format!("{TRADES_STREAM} EXPLAIN ANALYZE SELECT count(*) FROM trades WINDOW TUMBLING(1m)");
+        let ran = place.velo(&["run", "-q", "-e", &analyzed]);
+        for part in ["window aggregate", "3 rows in, 2 rows out", "watermark: end of input"] {
+            assert!(ran.stdout.contains(part), "no `{part}` in {}{}", ran.stdout, ran.stderr);
+        }
+    }
+
+    #[test]
     fn parameters_are_bound_by_name_and_by_number() {
         let place = Place::new(&[("t.csv", "s,n,p\nA,1,0.50\nB,2,1.25\nA,3,2.00\n")]);
         let sql = "SELECT s, n FROM 't.csv' WHERE s = :symbol AND n > $1";

@@ -6,12 +6,14 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BooleanArray, ListArray, MapArray, PrimitiveArray, StringArray,
     StringViewArray,
 };
-use arrow::compute::cast;
+use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, Int64Type,
     Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType, UInt64Type,
 };
+
+use arrow::util::display::{DurationFormat, FormatOptions};
 
 use super::column::{civil_from_days, power_of_ten, sql_name};
 use crate::error::{Error, Result};
@@ -63,6 +65,12 @@ impl Cells {
             }
             DataType::Time32(_) | DataType::Time64(TimeUnit::Nanosecond) => {
                 cast(array, &DataType::Time64(TimeUnit::Microsecond))?
+            }
+            DataType::Duration(_) | DataType::Interval(_) => {
+                // ISO 8601: `PT1M20S`.
+                let format = FormatOptions::new().with_duration_format(DurationFormat::ISO8601);
+                let options = CastOptions { format_options: format, ..CastOptions::default() };
+                cast_with_options(array, &DataType::Utf8, &options)?
             }
             DataType::Date64 => cast(array, &DataType::Date32)?,
             DataType::Decimal32(p, s) | DataType::Decimal64(p, s) => {
