@@ -13,7 +13,7 @@ use super::spec::{AggregateSpec, Bounds};
 use super::window_aggregate::window_slices;
 use super::window_key::WindowKey;
 use crate::error::Result;
-use crate::flow::{ChangeBatch, EpochContext, Operator, StateDelta};
+use crate::flow::{ChangeBatch, DeltaLog, EpochContext, Operator, StateDelta};
 use crate::time::Watermark;
 
 /// Merges partial states by key and emits, once per epoch, the old and the new row of each group that changed.
@@ -31,7 +31,7 @@ pub struct ChangingAggregate {
     watermark: Watermark,
     /// Whether this instance answers for an empty input: `SELECT count(*)` of nothing is one row.
     answers_empty_input: bool,
-    recorded: Option<Vec<StateDelta>>,
+    recorded: DeltaLog,
 }
 
 impl ChangingAggregate {
@@ -53,7 +53,7 @@ impl ChangingAggregate {
             arrived: BTreeMap::new(),
             watermark: Watermark::NONE,
             answers_empty_input: first_shard && spec.keys.is_empty() && spec.window.is_none(),
-            recorded: record.then(Vec::new),
+            recorded: DeltaLog::new(record),
             spec,
         }
     }
@@ -169,9 +169,7 @@ impl Operator for ChangingAggregate {
     ) -> Result<Vec<ChangeBatch>> {
         if change.num_rows() > 0 {
             self.take_in(change.rows())?;
-            if let Some(recorded) = &mut self.recorded {
-                recorded.push(StateDelta { rows: change.rows().clone(), watermark: self.watermark });
-            }
+            self.recorded.keep(change.rows(), self.watermark);
         }
         Ok(vec![])
     }
@@ -196,11 +194,7 @@ impl Operator for ChangingAggregate {
     }
 
     fn take_delta(&mut self) -> Result<Vec<StateDelta>> {
-        let Some(recorded) = &mut self.recorded else { return Ok(vec![]) };
-        let mut deltas = std::mem::take(recorded);
-        let nothing = RecordBatch::new_empty(self.spec.state_schema()?);
-        deltas.push(StateDelta { rows: nothing, watermark: self.watermark });
-        Ok(deltas)
+        self.recorded.take_at(self.watermark, || self.spec.state_schema())
     }
 
     fn restore(&mut self, delta: &StateDelta) -> Result<()> {

@@ -10,7 +10,7 @@ use super::retracting_states::RetractingStates;
 use super::retraction::Retraction;
 use super::spec::{AggregateSpec, Bounds};
 use crate::error::{Error, Result};
-use crate::flow::{ChangeBatch, EpochContext, Operator, StateDelta};
+use crate::flow::{ChangeBatch, DeltaLog, EpochContext, Operator, StateDelta};
 use crate::time::Watermark;
 
 /// Lets rows come and go, and emits, once per epoch, the old and the new row of each group that changed.
@@ -26,7 +26,7 @@ pub struct RetractingAggregate {
     /// Whether this instance answers for an empty input: `SELECT count(*)` of nothing is one row.
     answers_empty_input: bool,
     delta_schema: SchemaRef,
-    recorded: Option<Vec<StateDelta>>,
+    recorded: DeltaLog,
 }
 
 impl RetractingAggregate {
@@ -49,17 +49,19 @@ impl RetractingAggregate {
             restoring: false,
             answers_empty_input: first_shard && spec.keys.is_empty(),
             delta_schema: Arc::new(Schema::new(fields)),
-            recorded: record.then(Vec::new),
+            recorded: DeltaLog::new(record),
             spec,
         })
     }
 
     fn record(&mut self, rows: &RecordBatch, weights: &Int8Array) -> Result<()> {
-        let Some(recorded) = &mut self.recorded else { return Ok(()) };
+        if !self.recorded.is_kept() {
+            return Ok(());
+        }
         let mut columns = rows.columns().to_vec();
         columns.push(Arc::new(weights.clone()) as ArrayRef);
         let rows = RecordBatch::try_new(Arc::clone(&self.delta_schema), columns)?;
-        recorded.push(StateDelta { rows, watermark: Watermark::NONE });
+        self.recorded.keep(&rows, Watermark::NONE);
         Ok(())
     }
 
@@ -123,7 +125,7 @@ impl Operator for RetractingAggregate {
     }
 
     fn take_delta(&mut self) -> Result<Vec<StateDelta>> {
-        Ok(self.recorded.as_mut().map(std::mem::take).unwrap_or_default())
+        Ok(self.recorded.take())
     }
 
     fn restore(&mut self, delta: &StateDelta) -> Result<()> {

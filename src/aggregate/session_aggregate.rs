@@ -13,7 +13,7 @@ use super::session_states::{Session, SessionStates};
 use super::showing::Showing;
 use super::spec::{AggregateSpec, Bounds};
 use crate::error::Result;
-use crate::flow::{ChangeBatch, EpochContext, Operator, StateDelta};
+use crate::flow::{ChangeBatch, DeltaLog, EpochContext, Operator, StateDelta};
 use crate::time::{SessionWindow, Watermark};
 
 /// Merges partial sessions by key, and emits each when the watermark has passed it, or whenever it changes.
@@ -28,7 +28,7 @@ pub struct SessionAggregate {
     /// When a session of a key may have to be shown or forgotten; entries outlive what they were made for.
     due: BinaryHeap<Reverse<(i64, usize)>>,
     watermark: Watermark,
-    recorded: Option<Vec<StateDelta>>,
+    recorded: DeltaLog,
 }
 
 /// What goes out: sessions with their weights.
@@ -54,7 +54,7 @@ impl SessionAggregate {
             arrived: vec![],
             due: BinaryHeap::new(),
             watermark: Watermark::NONE,
-            recorded: record.then(Vec::new),
+            recorded: DeltaLog::new(record),
             spec,
         })
     }
@@ -184,9 +184,7 @@ impl Operator for SessionAggregate {
     ) -> Result<Vec<ChangeBatch>> {
         if change.num_rows() > 0 {
             self.arrived.push(change.rows().clone());
-            if let Some(recorded) = &mut self.recorded {
-                recorded.push(StateDelta { rows: change.rows().clone(), watermark: self.watermark });
-            }
+            self.recorded.keep(change.rows(), self.watermark);
         }
         Ok(vec![])
     }
@@ -207,11 +205,7 @@ impl Operator for SessionAggregate {
     }
 
     fn take_delta(&mut self) -> Result<Vec<StateDelta>> {
-        let Some(recorded) = &mut self.recorded else { return Ok(vec![]) };
-        let mut deltas = std::mem::take(recorded);
-        let nothing = RecordBatch::new_empty(self.spec.state_schema()?);
-        deltas.push(StateDelta { rows: nothing, watermark: self.watermark });
-        Ok(deltas)
+        self.recorded.take_at(self.watermark, || self.spec.state_schema())
     }
 
     fn restore(&mut self, delta: &StateDelta) -> Result<()> {

@@ -11,7 +11,7 @@ use super::hopping_states::HoppingStates;
 use super::spec::{AggregateSpec, Bounds};
 use super::window_key::WindowKey;
 use crate::error::Result;
-use crate::flow::{ChangeBatch, EpochContext, Operator, StateDelta};
+use crate::flow::{ChangeBatch, DeltaLog, EpochContext, Operator, StateDelta};
 use crate::time::Watermark;
 
 /// Merges partial states by window and emits each window's groups once, when the watermark closes it.
@@ -24,7 +24,7 @@ pub struct FinalAggregate {
     watermark: Watermark,
     /// Whether this instance answers for an empty input: `SELECT count(*)` of nothing is one row.
     answers_empty_input: bool,
-    recorded: Option<Vec<StateDelta>>,
+    recorded: DeltaLog,
 }
 
 /// The states of the windows that are open.
@@ -50,7 +50,7 @@ impl FinalAggregate {
             states,
             watermark: Watermark::NONE,
             answers_empty_input: first_shard && spec.keys.is_empty() && spec.window.is_none(),
-            recorded: record.then(Vec::new),
+            recorded: DeltaLog::new(record),
             spec,
         }
     }
@@ -108,9 +108,7 @@ impl Operator for FinalAggregate {
     ) -> Result<Vec<ChangeBatch>> {
         if change.num_rows() > 0 {
             self.merge(change.rows())?;
-            if let Some(recorded) = &mut self.recorded {
-                recorded.push(StateDelta { rows: change.rows().clone(), watermark: self.watermark });
-            }
+            self.recorded.keep(change.rows(), self.watermark);
         }
         Ok(vec![])
     }
@@ -134,11 +132,7 @@ impl Operator for FinalAggregate {
     }
 
     fn take_delta(&mut self) -> Result<Vec<StateDelta>> {
-        let Some(recorded) = &mut self.recorded else { return Ok(vec![]) };
-        let mut deltas = std::mem::take(recorded);
-        let nothing = RecordBatch::new_empty(self.spec.state_schema()?);
-        deltas.push(StateDelta { rows: nothing, watermark: self.watermark });
-        Ok(deltas)
+        self.recorded.take_at(self.watermark, || self.spec.state_schema())
     }
 
     fn restore(&mut self, delta: &StateDelta) -> Result<()> {

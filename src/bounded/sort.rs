@@ -8,7 +8,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::physical_expr::PhysicalSortExpr;
 
 use crate::error::{Error, Result};
-use crate::flow::{ChangeBatch, EpochContext, Operator, StateDelta};
+use crate::flow::{ChangeBatch, DeltaLog, EpochContext, Operator, StateDelta};
 use crate::time::Watermark;
 
 /// How many rows more than wanted are kept before the front is sorted out again.
@@ -21,13 +21,13 @@ pub struct Sort {
     fetch: Option<usize>,
     kept: Vec<RecordBatch>,
     rows: usize,
-    recorded: Option<Vec<StateDelta>>,
+    recorded: DeltaLog,
 }
 
 impl Sort {
     /// Creates the operator; `record` says whether deltas will be asked for.
     pub fn new(schema: SchemaRef, order: Vec<PhysicalSortExpr>, fetch: Option<usize>, record: bool) -> Self {
-        Self { schema, order, fetch, kept: vec![], rows: 0, recorded: record.then(Vec::new) }
+        Self { schema, order, fetch, kept: vec![], rows: 0, recorded: DeltaLog::new(record) }
     }
 
     fn keep(&mut self, rows: &RecordBatch) -> Result<()> {
@@ -72,9 +72,7 @@ impl Operator for Sort {
         }
         if change.num_rows() > 0 {
             self.keep(change.rows())?;
-            if let Some(recorded) = &mut self.recorded {
-                recorded.push(StateDelta { rows: change.rows().clone(), watermark: Watermark::NONE });
-            }
+            self.recorded.keep(change.rows(), Watermark::NONE);
         }
         Ok(vec![])
     }
@@ -90,7 +88,7 @@ impl Operator for Sort {
     }
 
     fn take_delta(&mut self) -> Result<Vec<StateDelta>> {
-        Ok(self.recorded.as_mut().map(std::mem::take).unwrap_or_default())
+        Ok(self.recorded.take())
     }
 
     fn restore(&mut self, delta: &StateDelta) -> Result<()> {

@@ -4,6 +4,7 @@
 //! that keep state. Neither does I/O or reads a clock: both get what they need with the [`EpochContext`].
 
 mod change_batch;
+mod delta_log;
 mod exchange;
 mod filter;
 mod fragment;
@@ -16,6 +17,7 @@ mod project;
 mod tests;
 
 pub use change_batch::ChangeBatch;
+pub use delta_log::DeltaLog;
 pub use exchange::Exchange;
 pub use filter::Filter;
 pub use fragment::{Fragment, Step, Tally};

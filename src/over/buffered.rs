@@ -14,7 +14,7 @@ use super::keyed_rows::KeyedRows;
 use super::keys::Keys;
 use super::pending::Pending;
 use crate::error::{Error, Result};
-use crate::flow::{ChangeBatch, EpochContext, Operator, StateDelta};
+use crate::flow::{ChangeBatch, DeltaLog, EpochContext, Operator, StateDelta};
 use crate::time::Watermark;
 
 /// What `OVER (ROWS WINDOW BUFFER n ROWS …)` computes.
@@ -50,7 +50,7 @@ pub struct BufferedOver {
     by_order: RowConverter,
     kept: KeyedRows,
     watermark: Watermark,
-    recorded: Option<Vec<StateDelta>>,
+    recorded: DeltaLog,
 }
 
 impl BufferedOver {
@@ -69,7 +69,7 @@ impl BufferedOver {
             by_order: RowConverter::new(order)?,
             kept: KeyedRows::new(Arc::clone(&spec.input)),
             watermark: Watermark::NONE,
-            recorded: record.then(Vec::new),
+            recorded: DeltaLog::new(record),
             spec,
         })
     }
@@ -174,9 +174,7 @@ impl Operator for BufferedOver {
         }
         if change.num_rows() > 0 {
             self.pending.push(change.rows().clone())?;
-            if let Some(recorded) = &mut self.recorded {
-                recorded.push(StateDelta { rows: change.rows().clone(), watermark: self.watermark });
-            }
+            self.recorded.keep(change.rows(), self.watermark);
         }
         Ok(vec![])
     }
@@ -186,11 +184,7 @@ impl Operator for BufferedOver {
     }
 
     fn take_delta(&mut self) -> Result<Vec<StateDelta>> {
-        let Some(recorded) = &mut self.recorded else { return Ok(vec![]) };
-        let mut deltas = std::mem::take(recorded);
-        let nothing = RecordBatch::new_empty(Arc::clone(&self.spec.input));
-        deltas.push(StateDelta { rows: nothing, watermark: self.watermark });
-        Ok(deltas)
+        self.recorded.take_at(self.watermark, || Ok(Arc::clone(&self.spec.input)))
     }
 
     fn restore(&mut self, delta: &StateDelta) -> Result<()> {

@@ -12,7 +12,7 @@ use datafusion::physical_expr::window::WindowExpr;
 
 use super::pending::Pending;
 use crate::error::{Error, Result};
-use crate::flow::{ChangeBatch, EpochContext, Operator, StateDelta};
+use crate::flow::{ChangeBatch, DeltaLog, EpochContext, Operator, StateDelta};
 use crate::time::Watermark;
 
 /// What an `OVER` computes whose key has the bound of a window.
@@ -46,7 +46,7 @@ pub struct WindowedOver {
     keys: RowConverter,
     order: RowConverter,
     watermark: Watermark,
-    recorded: Option<Vec<StateDelta>>,
+    recorded: DeltaLog,
 }
 
 impl WindowedOver {
@@ -64,7 +64,7 @@ impl WindowedOver {
             keys: RowConverter::new(spec.keys.iter().map(field).collect())?,
             order: RowConverter::new(order)?,
             watermark: Watermark::NONE,
-            recorded: record.then(Vec::new),
+            recorded: DeltaLog::new(record),
             spec,
         })
     }
@@ -122,9 +122,7 @@ impl Operator for WindowedOver {
         }
         if change.num_rows() > 0 {
             self.pending.push(change.rows().clone())?;
-            if let Some(recorded) = &mut self.recorded {
-                recorded.push(StateDelta { rows: change.rows().clone(), watermark: self.watermark });
-            }
+            self.recorded.keep(change.rows(), self.watermark);
         }
         Ok(vec![])
     }
@@ -143,11 +141,7 @@ impl Operator for WindowedOver {
     }
 
     fn take_delta(&mut self) -> Result<Vec<StateDelta>> {
-        let Some(recorded) = &mut self.recorded else { return Ok(vec![]) };
-        let mut deltas = std::mem::take(recorded);
-        let nothing = RecordBatch::new_empty(Arc::clone(&self.spec.input));
-        deltas.push(StateDelta { rows: nothing, watermark: self.watermark });
-        Ok(deltas)
+        self.recorded.take_at(self.watermark, || Ok(Arc::clone(&self.spec.input)))
     }
 
     fn restore(&mut self, delta: &StateDelta) -> Result<()> {

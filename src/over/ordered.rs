@@ -16,7 +16,7 @@ use super::pending::{Pending, times_of};
 use super::segment::{KeyState, Segment};
 use super::spec::OverSpec;
 use crate::error::{Error, Result};
-use crate::flow::{ChangeBatch, EpochContext, Operator, StateDelta};
+use crate::flow::{ChangeBatch, DeltaLog, EpochContext, Operator, StateDelta};
 use crate::time::Watermark;
 
 /// Holds rows until the watermark has passed them, and gives them in order with the functions' results.
@@ -35,7 +35,7 @@ pub struct OrderedOver {
     /// The earliest waiting row of each key, by event time.
     earliest: BTreeSet<(i64, u32)>,
     watermark: Watermark,
-    recorded: Option<Vec<StateDelta>>,
+    recorded: DeltaLog,
 }
 
 /// The rows of one key in a release.
@@ -73,7 +73,7 @@ impl OrderedOver {
             waiting: KeyedRows::new(Arc::clone(&spec.input)),
             earliest: BTreeSet::new(),
             watermark: Watermark::NONE,
-            recorded: record.then(Vec::new),
+            recorded: DeltaLog::new(record),
             spec,
         })
     }
@@ -300,9 +300,7 @@ impl Operator for OrderedOver {
         }
         if change.num_rows() > 0 {
             self.pending.push(change.rows().clone())?;
-            if let Some(recorded) = &mut self.recorded {
-                recorded.push(StateDelta { rows: change.rows().clone(), watermark: self.watermark });
-            }
+            self.recorded.keep(change.rows(), self.watermark);
         }
         Ok(vec![])
     }
@@ -318,11 +316,7 @@ impl Operator for OrderedOver {
     }
 
     fn take_delta(&mut self) -> Result<Vec<StateDelta>> {
-        let Some(recorded) = &mut self.recorded else { return Ok(vec![]) };
-        let mut deltas = std::mem::take(recorded);
-        let nothing = RecordBatch::new_empty(Arc::clone(&self.spec.input));
-        deltas.push(StateDelta { rows: nothing, watermark: self.watermark });
-        Ok(deltas)
+        self.recorded.take_at(self.watermark, || Ok(Arc::clone(&self.spec.input)))
     }
 
     fn restore(&mut self, delta: &StateDelta) -> Result<()> {

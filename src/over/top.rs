@@ -10,7 +10,7 @@ use datafusion::physical_expr::PhysicalSortExpr;
 use super::keys::Keys;
 use super::ranked_rows::{Place, RankedRows};
 use crate::error::{Error, Result};
-use crate::flow::{ChangeBatch, EpochContext, Operator, StateDelta};
+use crate::flow::{ChangeBatch, DeltaLog, EpochContext, Operator, StateDelta};
 use crate::time::Watermark;
 
 /// Which rows are kept, and how they are shown.
@@ -50,7 +50,7 @@ pub struct TopRows {
     /// The keys that the epoch touched, with their first rows before it.
     touched: Vec<(u32, Vec<Place>)>,
     is_touched: Vec<bool>,
-    recorded: Option<Vec<StateDelta>>,
+    recorded: DeltaLog,
 }
 
 impl TopRows {
@@ -71,7 +71,7 @@ impl TopRows {
             kept: 0,
             touched: vec![],
             is_touched: vec![],
-            recorded: record.then(Vec::new),
+            recorded: DeltaLog::new(record),
             spec,
         })
     }
@@ -134,8 +134,8 @@ impl TopRows {
             false => Some(self.changelog(changes)?),
         };
         let survivors = self.rows.settle(&mut self.tops, touched.iter().map(|(key, _)| *key), self.kept)?;
-        if let (Some(recorded), Some(rows)) = (&mut self.recorded, survivors) {
-            recorded.push(StateDelta { rows, watermark: Watermark::NONE });
+        if let Some(rows) = survivors {
+            self.recorded.keep(&rows, Watermark::NONE);
         }
         Ok(changelog)
     }
@@ -235,14 +235,14 @@ impl Operator for TopRows {
     }
 
     fn take_delta(&mut self) -> Result<Vec<StateDelta>> {
-        Ok(self.recorded.as_mut().map(std::mem::take).unwrap_or_default())
+        Ok(self.recorded.take())
     }
 
     fn restore(&mut self, delta: &StateDelta) -> Result<()> {
         if delta.rows.num_rows() > 0 {
             self.take_in(&delta.rows)?;
             // What these rows changed came out before the snapshot, and is in it.
-            let recorded = self.recorded.take();
+            let recorded = std::mem::replace(&mut self.recorded, DeltaLog::new(false));
             self.settle()?;
             self.recorded = recorded;
         }
