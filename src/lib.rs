@@ -33,6 +33,7 @@ pub mod error;
 pub mod flow;
 pub mod format;
 pub mod job;
+pub mod join;
 pub mod over;
 pub mod session;
 pub mod sql;

@@ -65,7 +65,7 @@ impl Operator for Limit {
         }
         let schema = Arc::new(Schema::new(vec![Field::new("taken", DataType::UInt64, false)]));
         let rows = RecordBatch::try_new(schema, vec![Arc::new(UInt64Array::from(vec![self.taken]))])?;
-        Ok(vec![StateDelta { rows, watermark: Watermark::NONE }])
+        Ok(vec![StateDelta { port: 0, rows, watermark: Watermark::NONE }])
     }
 
     fn restore(&mut self, delta: &StateDelta) -> Result<()> {

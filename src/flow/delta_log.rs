@@ -24,10 +24,15 @@ impl DeltaLog {
         self.deltas.is_some()
     }
 
-    /// Keeps rows that came when the operator's watermark was `watermark`.
+    /// Keeps rows that came when the operator's watermark was `watermark`, on the only input.
     pub fn keep(&mut self, rows: &RecordBatch, watermark: Watermark) {
+        self.keep_of(0, rows, watermark);
+    }
+
+    /// Keeps rows that came on input `port`.
+    pub fn keep_of(&mut self, port: usize, rows: &RecordBatch, watermark: Watermark) {
         if let Some(deltas) = &mut self.deltas {
-            deltas.push(StateDelta { rows: rows.clone(), watermark });
+            deltas.push(StateDelta { port, rows: rows.clone(), watermark });
         }
     }
 
@@ -44,7 +49,7 @@ impl DeltaLog {
     ) -> Result<Vec<StateDelta>> {
         let mut deltas = self.take();
         if self.is_kept() {
-            deltas.push(StateDelta { rows: RecordBatch::new_empty(schema()?), watermark });
+            deltas.push(StateDelta { port: 0, rows: RecordBatch::new_empty(schema()?), watermark });
         }
         Ok(deltas)
     }

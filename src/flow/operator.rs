@@ -20,6 +20,8 @@ pub struct EpochContext {
 /// A part of an operator's state that changed, as rows of the operator's own schema.
 #[derive(Debug, Clone)]
 pub struct StateDelta {
+    /// The input that the rows came on, where the delta is rows that were taken in.
+    pub port: usize,
     /// The rows; what they mean is the operator's business.
     pub rows: RecordBatch,
     /// The watermark when the delta was taken.

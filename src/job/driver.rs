@@ -254,7 +254,8 @@ impl Driver {
         self.epoch += 1;
         let epoch = EpochContext { epoch: self.epoch, now_ms: self.clock.now_millis(), last };
         self.epoch_clock.set_millis(epoch.now_ms);
-        let mut to_operators: Vec<Vec<ChangeBatch>> = self.operators.iter().map(|_| vec![]).collect();
+        let mut to_operators: Vec<Vec<(usize, ChangeBatch)>> =
+            self.operators.iter().map(|_| vec![]).collect();
         let mut to_sink = vec![];
         let mut failed = None;
         for done in ready {
@@ -265,7 +266,9 @@ impl Driver {
             }
             match self.account(done) {
                 Ok(output) => match self.scans[scan].target {
-                    Target::Operator(operator) => to_operators[operator].extend(output),
+                    Target::Operator { operator, port } => {
+                        to_operators[operator].extend(output.into_iter().map(|batch| (port, batch)));
+                    }
                     Target::Sink => to_sink.extend(output),
                 },
                 Err(error) => failed = Some(error),
@@ -281,9 +284,9 @@ impl Driver {
             let output = self.operators[ordinal].run(input, marks[ordinal], &epoch)?;
             let behind = self.operators[ordinal].watermark_behind(marks[ordinal]);
             match self.targets[ordinal] {
-                Target::Operator(next) => {
-                    to_operators[next].extend(output);
-                    marks[next] = marks[next].min(behind);
+                Target::Operator { operator, port } => {
+                    to_operators[operator].extend(output.into_iter().map(|batch| (port, batch)));
+                    marks[operator] = marks[operator].min(behind);
                 }
                 Target::Sink => {
                     to_sink.extend(output);
@@ -335,7 +338,7 @@ impl Driver {
         partition.promised = partition.promised.max(done.watermark).max(nothing_yet);
         let passes = match scan.target {
             Target::Sink => true,
-            Target::Operator(operator) => {
+            Target::Operator { operator, .. } => {
                 let name = &self.operators[operator].name;
                 !name.contains("aggregate") && !name.contains("distinct")
             }

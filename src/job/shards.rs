@@ -21,7 +21,8 @@ const PARALLEL_ROWS: usize = 4_096;
 pub(super) struct ShardedOperator {
     pub(super) name: String,
     shards: Vec<Box<dyn Operator>>,
-    exchange: Option<Exchange>,
+    /// For each input how its rows are spread; none where one instance does it all.
+    exchanges: Option<Vec<Exchange>>,
     after: Fragment,
     pub(super) rows_in: u64,
     pub(super) rows_out: u64,
@@ -37,16 +38,19 @@ impl ShardedOperator {
         record: bool,
         emit_interval: Option<Duration>,
     ) -> Result<Self> {
-        let exchange = match &plan.exchange {
-            Some(key) if shards > 1 => Some(Exchange::try_new(&plan.input, key.clone(), shards)?),
-            _ => None,
-        };
-        let count = if exchange.is_some() { shards } else { 1 };
+        let keys: Option<Vec<_>> =
+            plan.ports.iter().map(|port| Some((port, port.exchange.clone()?))).collect();
+        let exchanges = keys.filter(|_| shards > 1).map(|keys| {
+            let exchanges = keys.into_iter().map(|(port, key)| Exchange::try_new(&port.schema, key, shards));
+            exchanges.collect::<Result<Vec<_>>>()
+        });
+        let exchanges = exchanges.transpose()?;
+        let count = if exchanges.is_some() { shards } else { 1 };
         let instances = (0..count).map(|shard| instance(plan, compiler, shard == 0, record, emit_interval));
         Ok(Self {
             name: plan.kind.name(),
             shards: instances.collect::<Result<_>>()?,
-            exchange,
+            exchanges,
             after: compiler.fragment(&plan.steps)?,
             rows_in: 0,
             rows_out: 0,
@@ -57,11 +61,11 @@ impl ShardedOperator {
     /// Runs one epoch: takes `input`, advances to `watermark`, and returns what goes on.
     pub(super) fn run(
         &mut self,
-        input: Vec<ChangeBatch>,
+        input: Vec<(usize, ChangeBatch)>,
         watermark: Watermark,
         epoch: &EpochContext,
     ) -> Result<Vec<ChangeBatch>> {
-        let rows: usize = input.iter().map(ChangeBatch::num_rows).sum();
+        let rows: usize = input.iter().map(|(_, batch)| batch.num_rows()).sum();
         self.rows_in += rows as u64;
         let inputs = self.spread(input)?;
         let name = &self.name;
@@ -97,12 +101,12 @@ impl ShardedOperator {
         Ok(out)
     }
 
-    fn spread(&mut self, input: Vec<ChangeBatch>) -> Result<Vec<Vec<ChangeBatch>>> {
-        let Some(exchange) = &mut self.exchange else { return Ok(vec![input]) };
+    fn spread(&mut self, input: Vec<(usize, ChangeBatch)>) -> Result<Vec<Vec<(usize, ChangeBatch)>>> {
+        let Some(exchanges) = &mut self.exchanges else { return Ok(vec![input]) };
         let mut inputs = vec![vec![]; self.shards.len()];
-        for batch in &input {
-            for (shard, part) in inputs.iter_mut().zip(exchange.split(batch)?) {
-                shard.extend(part);
+        for (port, batch) in &input {
+            for (shard, part) in inputs.iter_mut().zip(exchanges[*port].split(batch)?) {
+                shard.extend(part.map(|part| (*port, part)));
             }
         }
         Ok(inputs)
@@ -116,11 +120,11 @@ impl ShardedOperator {
 
     /// Applies a delta of an operator that may have had another number of shards.
     pub(super) fn restore(&mut self, delta: &StateDelta) -> Result<()> {
-        let Some(exchange) = &mut self.exchange else { return self.shards[0].restore(delta) };
-        let parts = exchange.split(&ChangeBatch::inserts(delta.rows.clone()))?;
+        let Some(exchanges) = &mut self.exchanges else { return self.shards[0].restore(delta) };
+        let parts = exchanges[delta.port].split(&ChangeBatch::inserts(delta.rows.clone()))?;
         for (shard, part) in self.shards.iter_mut().zip(parts) {
             let rows = part.map_or_else(|| delta.rows.slice(0, 0), |part| part.rows().clone());
-            shard.restore(&StateDelta { rows, watermark: delta.watermark })?;
+            shard.restore(&StateDelta { rows, ..*delta })?;
         }
         Ok(())
     }
@@ -183,7 +187,7 @@ fn instance(
         OperatorKind::WindowedOver(spec) => Box::new(WindowedOver::try_new(name, Arc::clone(spec), record)?),
         OperatorKind::Sort { order, input, fetch } => {
             let order = compiler.order(order, input)?;
-            Box::new(Sort::new(Arc::clone(&plan.input), order, *fetch, record))
+            Box::new(Sort::new(Arc::clone(&plan.ports[0].schema), order, *fetch, record))
         }
         OperatorKind::Limit { skip, fetch } => Box::new(Limit::new(*skip, *fetch)),
     })
@@ -192,14 +196,14 @@ fn instance(
 fn run_shard(
     name: &str,
     shard: &mut Box<dyn Operator>,
-    input: Vec<ChangeBatch>,
+    input: Vec<(usize, ChangeBatch)>,
     watermark: Watermark,
     epoch: &EpochContext,
 ) -> Result<Vec<ChangeBatch>> {
     let work = AssertUnwindSafe(|| {
         let mut out = vec![];
-        for batch in &input {
-            out.extend(shard.apply(0, batch, epoch)?);
+        for (port, batch) in &input {
+            out.extend(shard.apply(*port, batch, epoch)?);
         }
         drop(input);
         out.extend(shard.advance(watermark, epoch)?);

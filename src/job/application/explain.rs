@@ -38,7 +38,7 @@ pub fn explain(job: &PlannedJob) -> Result<String> {
             for (ordinal, operator) in plan.operators.iter().enumerate() {
                 line(1, &format!("stage {} (shards)", plan.scans.len() + ordinal + 1));
                 line(2, &operator_line(&operator.kind));
-                if operator.exchange.is_none() {
+                if operator.ports.iter().any(|port| port.exchange.is_none()) {
                     line(3, "on one shard");
                 }
                 for step in compiler.fragment(&operator.steps)?.describe() {
@@ -154,7 +154,7 @@ fn over_line(spec: &OverSpec) -> String {
 fn target_line(target: Target, plan: &StreamPlan) -> String {
     match target {
         Target::Sink => "→ sink".to_owned(),
-        Target::Operator(operator) => format!("→ stage {}", plan.scans.len() + operator + 1),
+        Target::Operator { operator, .. } => format!("→ stage {}", plan.scans.len() + operator + 1),
     }
 }
 

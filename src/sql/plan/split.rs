@@ -20,7 +20,7 @@ use crate::sql::plan::compile::Compiler;
 use crate::sql::plan::over::{PlannedOver, plan_over};
 use crate::sql::plan::repeatable::require_repeatable_steps;
 use crate::sql::plan::stream_plan::{
-    AggregatePlan, OperatorKind, OperatorPlan, ScanPlan, StepPlan, StreamPlan, Target, WindowPlan,
+    AggregatePlan, OperatorKind, OperatorPlan, PortPlan, ScanPlan, StepPlan, StreamPlan, Target, WindowPlan,
 };
 use crate::sql::plan::top::{FirstRows, PlannedTop, first_rows};
 use crate::sql::plan::window_trace::{TracedWindow, trace_window, window_columns};
@@ -57,8 +57,8 @@ pub(super) fn split(plan: &LogicalPlan, request: SplitRequest, state: &SessionSt
     let last = splitter.operators.len();
     splitter.operators.reverse();
     let renumber = |target: &mut Target| {
-        if let Target::Operator(ordinal) = target {
-            *ordinal = last - 1 - *ordinal;
+        if let Target::Operator { operator, .. } = target {
+            *operator = last - 1 - *operator;
         }
     };
     splitter.operators.iter_mut().for_each(|operator| renumber(&mut operator.target));
@@ -204,14 +204,16 @@ impl Splitter<'_> {
         let ordinal = self.operators.len();
         self.operators.push(OperatorPlan {
             kind,
-            input: spec.state_schema()?,
-            exchange: (!spec.keys.is_empty()).then(|| spec.state_keys()),
+            ports: vec![PortPlan {
+                schema: spec.state_schema()?,
+                exchange: (!spec.keys.is_empty()).then(|| spec.state_keys()),
+            }],
             steps: after,
             target,
         });
         let below = if emission == Emission::Final && !windowed { Place::BelowEnd } else { Place::BelowRows };
         let steps = vec![StepPlan::PartialAggregate(Box::new(plan.clone()))];
-        if !self.flow(&aggregate.input, steps, Target::Operator(ordinal), below)? {
+        if !self.flow(&aggregate.input, steps, Target::of(ordinal), below)? {
             return Ok(changelog);
         }
         if showing != Showing::Always || windowed {
@@ -225,7 +227,7 @@ impl Splitter<'_> {
     /// Makes the aggregate with this ordinal one over a changelog.
     fn take_back(&mut self, ordinal: usize, spec: &Arc<AggregateSpec>, plan: &AggregatePlan) -> Result<()> {
         let retraction = Arc::new(Compiler::new(self.state).retraction(spec, plan)?);
-        let target = Target::Operator(ordinal);
+        let target = Target::of(ordinal);
         let scans = self.scans.iter_mut().filter(|scan| scan.target == target).map(|scan| &mut scan.steps);
         let operators = self.operators.iter_mut().filter(|operator| operator.target == target);
         for steps in scans.chain(operators.map(|operator| &mut operator.steps)) {
@@ -235,8 +237,10 @@ impl Splitter<'_> {
             }
         }
         let operator = &mut self.operators[ordinal];
-        operator.input = Arc::clone(retraction.schema());
-        operator.exchange = (!spec.keys.is_empty()).then(|| retraction.keys());
+        operator.ports = vec![PortPlan {
+            schema: Arc::clone(retraction.schema()),
+            exchange: (!spec.keys.is_empty()).then(|| retraction.keys()),
+        }];
         operator.kind = OperatorKind::RetractingAggregate { spec: Arc::clone(spec), retraction };
         Ok(())
     }
@@ -300,9 +304,14 @@ impl Splitter<'_> {
         steps.splice(0..0, after);
         let ordinal = self.operators.len();
         let exchange = (!keys.is_empty()).then_some(keys);
-        self.operators.push(OperatorPlan { kind, input, exchange, steps, target });
+        self.operators.push(OperatorPlan {
+            kind,
+            ports: vec![PortPlan { schema: input, exchange }],
+            steps,
+            target,
+        });
         let before = before.into_iter().collect();
-        if self.flow(first.input(), before, Target::Operator(ordinal), Place::BelowRows)? {
+        if self.flow(first.input(), before, Target::of(ordinal), Place::BelowRows)? {
             return Err(Error::not_yet("the first rows of a changelog")
                 .with_hint("give the inner aggregate a WINDOW, or use `--mode batch`"));
         }
@@ -322,12 +331,11 @@ impl Splitter<'_> {
         let ordinal = self.operators.len();
         self.operators.push(OperatorPlan {
             kind,
-            input,
-            exchange: (!keys.is_empty()).then_some(keys),
+            ports: vec![PortPlan { schema: input, exchange: (!keys.is_empty()).then_some(keys) }],
             steps: after,
             target,
         });
-        if self.flow(&window.input, steps, Target::Operator(ordinal), Place::BelowRows)? {
+        if self.flow(&window.input, steps, Target::of(ordinal), Place::BelowRows)? {
             return Err(Error::not_yet("`OVER (…)` over a changelog")
                 .with_hint("give the inner aggregate a WINDOW, or use `--mode batch`"));
         }
@@ -368,8 +376,13 @@ impl Splitter<'_> {
         let ordinal = self.operators.len();
         let name = kind.name();
         let schema = schema_of(input);
-        self.operators.push(OperatorPlan { kind, input: schema, exchange: None, steps: after, target });
-        if self.flow(input, vec![], Target::Operator(ordinal), place)? {
+        self.operators.push(OperatorPlan {
+            kind,
+            ports: vec![PortPlan { schema, exchange: None }],
+            steps: after,
+            target,
+        });
+        if self.flow(input, vec![], Target::of(ordinal), place)? {
             return Err(Error::not_yet(format!("`{name}` over a changelog")));
         }
         Ok(false)

@@ -34,10 +34,22 @@ pub struct StreamPlan {
 /// Where rows go next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
-    /// To the operator with this ordinal.
-    Operator(usize),
+    /// To an input of an operator.
+    Operator {
+        /// The operator's ordinal.
+        operator: usize,
+        /// The input's ordinal.
+        port: usize,
+    },
     /// Out of the job.
     Sink,
+}
+
+impl Target {
+    /// Returns the only input of an operator.
+    pub fn of(operator: usize) -> Self {
+        Self::Operator { operator, port: 0 }
+    }
 }
 
 /// A source, and what its rows go through on the workers.
@@ -145,14 +157,21 @@ pub enum WindowPlan {
 pub struct OperatorPlan {
     /// What it does.
     pub kind: OperatorKind,
-    /// The schema of what it takes.
-    pub input: SchemaRef,
-    /// The columns by which its input is spread over shards; none where one shard does it all.
-    pub exchange: Option<Vec<usize>>,
+    /// Its inputs.
+    pub ports: Vec<PortPlan>,
     /// The stateless steps after it.
     pub steps: Vec<StepPlan>,
     /// Where its output goes then.
     pub target: Target,
+}
+
+/// An input of an operator.
+#[derive(Debug, Clone)]
+pub struct PortPlan {
+    /// The schema of what it takes.
+    pub schema: SchemaRef,
+    /// The columns by which rows are spread over shards; none where one shard does it all.
+    pub exchange: Option<Vec<usize>>,
 }
 
 /// What a stateful operator does.
