@@ -37,6 +37,7 @@ pub mod join;
 pub mod over;
 pub mod session;
 pub mod sql;
+pub mod table;
 pub mod time;
 
 pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,26 @@
+//! Keyed tables in memory, as Arrow.
+//!
+//! A [`Table`] is a list of immutable *runs*: the rows of many epochs, and an index for each set of columns that is
+//! looked up. An epoch's rows become a small run, small runs are merged into larger ones, and which rows are live stands
+//! beside them. So a [`TableSnapshot`] is a handful of shared pointers: readers see the end of an epoch for as long as
+//! they like, and the one [`TableWriter`] never waits for them.
+
+mod equality;
+mod key_index;
+mod keys;
+mod live_rows;
+mod live_run;
+mod matches;
+mod run;
+mod slots;
+mod snapshot;
+mod store;
+#[expect(clippy::module_inception, reason = "the room holds one thing")]
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+pub use matches::Matches;
+pub use snapshot::{IndexId, TableSnapshot};
+pub use table::{Table, TableWriter};

@@ -1,0 +1,89 @@
+//! [`TableSnapshot`]: a table as it was at the end of an epoch.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::SchemaRef;
+
+use super::keys::{Keys, check_row_count};
+use super::live_run::{LiveRun, find};
+use super::matches::Matches;
+use super::run::IndexSpec;
+use crate::error::{Error, Result};
+
+/// How many rows a scan gives at a time.
+const SCAN_ROWS: usize = 8_192;
+
+/// Stands for an index of a table: the columns that rows are found by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IndexId(pub(super) usize);
+
+/// The rows of a table at the end of an epoch; they stay as they are for as long as somebody holds the snapshot.
+#[derive(Debug)]
+pub struct TableSnapshot {
+    pub(super) schema: SchemaRef,
+    pub(super) indexes: Arc<[IndexSpec]>,
+    /// In the order in which their rows came.
+    pub(super) runs: Vec<LiveRun>,
+    pub(super) version: u64,
+}
+
+impl TableSnapshot {
+    /// Returns the columns.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Returns how often something changed before this snapshot was published.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Returns the number of rows.
+    pub fn num_rows(&self) -> usize {
+        self.runs.iter().map(|part| part.live.live()).sum()
+    }
+
+    /// Returns about how many bytes rows and indexes take.
+    pub fn bytes(&self) -> usize {
+        self.runs.iter().map(LiveRun::bytes).sum()
+    }
+
+    /// Finds the rows whose columns of `index` equal `keys`, one array for each column; NULL equals nothing.
+    ///
+    /// The arrays must be of the columns' types. Matches come by looking row, and those of one row in the order of a
+    /// [`scan`](Self::scan).
+    pub fn lookup(&self, index: IndexId, keys: &[ArrayRef]) -> Result<Matches> {
+        let Some(spec) = self.indexes.get(index.0) else {
+            return Err(Error::internal("a snapshot of a table is older than the index that is asked for"));
+        };
+        let wanted = spec.columns.iter().map(|&column| self.schema.field(column).data_type());
+        if !wanted.eq(keys.iter().map(|key| key.data_type())) {
+            return Err(Error::internal(
+                "the keys to look up in a table are of other types than its columns",
+            ));
+        }
+        let looking = keys.first().map_or(0, |key| key.len());
+        check_row_count(looking)?;
+        let keys = Keys::try_new(keys.to_vec(), looking)?;
+        let wanted = keys.valid_rows();
+        Ok(find(&self.runs, index.0, spec, &keys, wanted)?.into_matches())
+    }
+
+    /// Returns columns of the rows that a [`lookup`](Self::lookup) in this snapshot found, by ordinal.
+    pub fn take(&self, matches: &Matches, columns: &[usize]) -> Result<Vec<ArrayRef>> {
+        matches.take(self, columns)
+    }
+
+    /// Returns all rows, or those columns of them, in the order in which they were written.
+    pub fn scan<'a>(
+        &'a self,
+        columns: Option<&'a [usize]>,
+    ) -> impl Iterator<Item = Result<RecordBatch>> + 'a {
+        self.runs.iter().flat_map(move |part| part.run.live_batches(&part.live, columns, SCAN_ROWS))
+    }
+
+    pub(super) fn runs(&self) -> &[LiveRun] {
+        &self.runs
+    }
+}

@@ -1,0 +1,406 @@
+//! [`Store`]: the rows of a table as its writer sees them.
+
+use std::collections::BTreeMap;
+use std::mem::take;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, Int8Array, RecordBatch, RecordBatchOptions};
+use arrow::compute::{filter_record_batch, interleave, not};
+use arrow::datatypes::SchemaRef;
+
+use super::equality::Pairs;
+use super::key_index::{Holding, KeyIndex};
+use super::keys::{Keys, check_row_count, chosen, row_number};
+use super::live_rows::{CHUNK_ROWS, LiveRows};
+use super::live_run::{LiveRun, find};
+use super::matches::Place;
+use super::run::{IndexSpec, Run, compacted, has_small_offsets};
+use super::snapshot::TableSnapshot;
+use crate::error::{Error, Result};
+use crate::flow::ChangeBatch;
+
+/// Changes wait for each other until they are so many, or as many as there are rows: each settling merges.
+const SETTLED_TOGETHER: usize = 1 << 18;
+/// What waits takes at most so many bytes, so that its columns can be put together.
+const MOST_WAITING_BYTES: usize = 1 << 29;
+/// Runs are merged into one of so many rows whatever their sizes are: many small ones slow lookups down.
+const SMALL_RUN: usize = if cfg!(test) { 4 } else { 1 << 10 };
+/// A run is merged with what came after it once that is so many times smaller at most.
+const TIER: usize = 2;
+/// More bytes do not fit into an array with offsets of 32 bits.
+const MOST_SMALL_OFFSETS: usize = i32::MAX as usize;
+
+/// Runs and what is to become of them.
+#[derive(Debug)]
+pub(super) struct Store {
+    schema: SchemaRef,
+    key: Vec<usize>,
+    indexes: Arc<[IndexSpec]>,
+    runs: Vec<LiveRun>,
+    waiting: Vec<ChangeBatch>,
+    waiting_rows: usize,
+    waiting_bytes: usize,
+    /// Whether there is something that the last snapshot does not have.
+    changed: bool,
+    small_offsets: bool,
+}
+
+/// Rows with +1 or −1 for each.
+struct Joined {
+    rows: RecordBatch,
+    weights: Option<Int8Array>,
+}
+
+impl Joined {
+    fn inserts(&self, row: u32) -> bool {
+        self.weights.as_ref().is_none_or(|weights| weights.value(row as usize) > 0)
+    }
+
+    fn ordinals(&self) -> std::ops::Range<u32> {
+        0..row_number(self.rows.num_rows())
+    }
+}
+
+impl Store {
+    /// Creates an empty store; without key columns rows are only added and taken out.
+    pub(super) fn new(schema: SchemaRef, key: Vec<usize>) -> Self {
+        let unique = IndexSpec { columns: key.clone(), unique: true, with_nulls: true };
+        Self {
+            indexes: if key.is_empty() { Arc::from([]) } else { Arc::from([unique]) },
+            small_offsets: schema.fields().iter().any(|field| has_small_offsets(field.data_type())),
+            schema,
+            key,
+            runs: vec![],
+            waiting: vec![],
+            waiting_rows: 0,
+            waiting_bytes: 0,
+            changed: false,
+        }
+    }
+
+    /// Takes changes in, to be settled with others.
+    pub(super) fn push(&mut self, change: &ChangeBatch) -> Result<()> {
+        if change.num_rows() == 0 {
+            return Ok(());
+        }
+        let rows = self
+            .batch(change.rows().columns().to_vec(), change.num_rows())
+            .map_err(|error| Error::internal("a table got rows of another schema").with_cause(error))?;
+        self.waiting_rows += rows.num_rows();
+        self.waiting_bytes += rows.get_array_memory_size();
+        self.waiting.push(change.clone().with_rows(rows)?);
+        Ok(())
+    }
+
+    /// Returns whether so much waits that it ought to be settled.
+    pub(super) fn is_full(&self) -> bool {
+        let rows: usize = self.runs.iter().map(|part| part.live.live()).sum();
+        self.waiting_rows >= rows.max(SETTLED_TOGETHER) || self.waiting_bytes >= MOST_WAITING_BYTES
+    }
+
+    /// Makes what waits part of the table; returns what that changed, if that is wanted.
+    pub(super) fn settle(&mut self, wants_changes: bool) -> Result<Option<ChangeBatch>> {
+        let Some(joined) = self.joined()? else { return Ok(None) };
+        let changes = match self.key.is_empty() {
+            true => self.append(&joined, wants_changes)?,
+            false => self.upsert(&joined, wants_changes)?,
+        };
+        self.merge()?;
+        Ok(changes.filter(|changes| changes.num_rows() > 0))
+    }
+
+    fn joined(&mut self) -> Result<Option<Joined>> {
+        let waiting = take(&mut self.waiting);
+        self.waiting_rows = 0;
+        self.waiting_bytes = 0;
+        if waiting.is_empty() {
+            return Ok(None);
+        }
+        check_row_count(waiting.iter().map(ChangeBatch::num_rows).sum())?;
+        let weights = match waiting.iter().any(|change| change.weights().is_some()) {
+            true => Some(joined_weights(&waiting)?),
+            false => None,
+        };
+        let batches: Vec<RecordBatch> = waiting.into_iter().map(|change| change.rows().clone()).collect();
+        Ok(Some(Joined { rows: compacted(&self.schema, &batches)?, weights }))
+    }
+
+    /// The last row of each key replaces that key's row, or deletes it.
+    fn upsert(&mut self, joined: &Joined, wants_changes: bool) -> Result<Option<ChangeBatch>> {
+        let rows = joined.rows.num_rows();
+        let keys = Keys::try_new(chosen(joined.rows.columns(), &self.key), rows)?;
+        let (index, superseded) = KeyIndex::build(&keys, Holding::Latest, true)?;
+        let mut kept: Vec<bool> = vec![true; rows];
+        superseded.iter().for_each(|&row| kept[row as usize] = false);
+        let wanted = joined.ordinals().filter(|&row| kept[row as usize]).collect();
+        let mut old = find(&self.runs, 0, &self.indexes[0], &keys, wanted)?.places();
+        for row in joined.ordinals().filter(|&row| !joined.inserts(row)) {
+            kept[row as usize] = false;
+        }
+        if wants_changes {
+            let same = self.unchanged(&old, joined)?;
+            for place in old.iter().filter(|place| same[place.probe as usize]) {
+                kept[place.probe as usize] = false;
+            }
+            old.retain(|place| !same[place.probe as usize]);
+        }
+        let changes = match wants_changes {
+            true => Some(self.changes(&old, &joined.rows, &kept)?),
+            false => None,
+        };
+        for place in &old {
+            self.kill(place.run, place.row);
+        }
+        if kept.iter().all(|kept| *kept) {
+            self.add_run(joined.rows.clone(), vec![Arc::new(index)])?;
+        } else {
+            drop(index);
+            let rows = filter_record_batch(&joined.rows, &BooleanArray::from(kept))?;
+            self.add_run(compacted(&self.schema, &[rows])?, vec![])?;
+        }
+        Ok(changes)
+    }
+
+    /// Returns for each row whether it is the one that its key has.
+    fn unchanged(&self, old: &[Place], joined: &Joined) -> Result<Vec<bool>> {
+        let mut same = vec![false; joined.rows.num_rows()];
+        let mut by_run: BTreeMap<usize, Pairs> = BTreeMap::new();
+        for place in old.iter().filter(|place| joined.inserts(place.probe)) {
+            by_run.entry(place.run).or_default().push(place.probe, place.row);
+        }
+        let others: Vec<usize> =
+            (0..self.schema.fields().len()).filter(|column| !self.key.contains(column)).collect();
+        for (run, pairs) in by_run {
+            let stored = self.runs[run].run.rows();
+            let left: Vec<_> = others.iter().map(|&column| joined.rows.column(column)).collect();
+            let right: Vec<_> = others.iter().map(|&column| stored.column(column)).collect();
+            for (&probe, equal) in pairs.left.iter().zip(pairs.are_equal(&left, &right)?) {
+                same[probe as usize] = equal;
+            }
+        }
+        Ok(same)
+    }
+
+    /// Returns the rows that go, each before the one that comes in its place, and the rows that come.
+    fn changes(&self, old: &[Place], incoming: &RecordBatch, kept: &[bool]) -> Result<ChangeBatch> {
+        let (mut places, mut weights) = (Vec::with_capacity(old.len() + kept.len()), vec![]);
+        let mut old = old.iter().peekable();
+        let go = |place: &Place, places: &mut Vec<_>, weights: &mut Vec<i8>| {
+            places.push((place.run + 1, place.row as usize));
+            weights.push(-1);
+        };
+        for (row, &kept) in kept.iter().enumerate() {
+            while let Some(place) = old.next_if(|place| place.probe as usize <= row) {
+                go(place, &mut places, &mut weights);
+            }
+            if kept {
+                places.push((0, row));
+                weights.push(1);
+            }
+        }
+        old.for_each(|place| go(place, &mut places, &mut weights));
+        let columns = (0..self.schema.fields().len()).map(|column| {
+            let stored = self.runs.iter().map(|part| part.run.rows().column(column).as_ref());
+            let arrays: Vec<&dyn Array> =
+                [incoming.column(column).as_ref()].into_iter().chain(stored).collect();
+            Ok(interleave(&arrays, &places)?)
+        });
+        let rows = self.batch(columns.collect::<Result<_>>()?, places.len())?;
+        let only_inserts = weights.iter().all(|&weight| weight > 0);
+        ChangeBatch::try_new(rows, (!only_inserts).then(|| Int8Array::from(weights)))
+    }
+
+    /// Adds the rows that come, and takes out one equal row that came before for each that goes.
+    fn append(&mut self, joined: &Joined, wants_changes: bool) -> Result<Option<ChangeBatch>> {
+        let Some(weights) = &joined.weights else {
+            self.add_run(joined.rows.clone(), vec![])?;
+            return Ok(wants_changes.then(|| ChangeBatch::inserts(joined.rows.clone())));
+        };
+        let comes: BooleanArray = weights.values().iter().map(|&weight| Some(weight > 0)).collect();
+        let (coming, going): (Vec<u32>, Vec<u32>) = joined.ordinals().partition(|&row| joined.inserts(row));
+        let added = compacted(&self.schema, &[filter_record_batch(&joined.rows, &comes)?])?;
+        let incoming = self.runs.len();
+        self.add_run(added.clone(), vec![])?;
+        let goes = filter_record_batch(&joined.rows, &not(&comes)?)?;
+        let came_before = |run, row: u32, going_row: u32| {
+            run < incoming || coming[row as usize] < going[going_row as usize]
+        };
+        let mut old = self.take_out(&goes, came_before)?;
+        if !wants_changes {
+            return Ok(None);
+        }
+        // What came and went at once was never there.
+        old.retain(|place| place.run < incoming);
+        old.iter_mut().for_each(|place| place.probe = 0);
+        let stays = |row| self.runs[incoming].live.is_live(row);
+        let stays: Vec<bool> = (0..row_number(added.num_rows())).map(stays).collect();
+        Ok(Some(self.changes(&old, &added, &stays)?))
+    }
+
+    fn batch(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
+    }
+
+    /// Ends the life of one row for each of `rows` that has an equal one to which it may come, of the youngest run.
+    fn take_out(
+        &mut self,
+        rows: &RecordBatch,
+        may_go: impl Fn(usize, u32, u32) -> bool,
+    ) -> Result<Vec<Place>> {
+        if rows.num_rows() == 0 {
+            return Ok(vec![]);
+        }
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let index = match self.index_of(&all) {
+            Some(index) if self.indexes[index].with_nulls => index,
+            _ => self.add_index(IndexSpec { columns: all, unique: false, with_nulls: true })?,
+        };
+        let spec = self.indexes[index].clone();
+        let keys = Keys::try_new(chosen(rows.columns(), &spec.columns), rows.num_rows())?;
+        let mut wanted: Vec<u32> = (0..row_number(rows.num_rows())).collect();
+        let mut gone = vec![];
+        for run in (0..self.runs.len()).rev() {
+            let LiveRun { run: stored, live } = &mut self.runs[run];
+            let Some(places) = stored.index(index) else { continue };
+            let first = places.find(&keys, &wanted, &stored.key_columns(&spec))?;
+            let mut missing = vec![];
+            for (&probe, &first) in wanted.iter().zip(&first) {
+                match places.chain(first).find(|&row| live.is_live(row) && may_go(run, row, probe)) {
+                    Some(row) => {
+                        Arc::make_mut(live).kill(row);
+                        gone.push(Place { probe, run, row });
+                    }
+                    None => missing.push(probe),
+                }
+            }
+            wanted = missing;
+        }
+        self.changed |= !gone.is_empty();
+        Ok(gone)
+    }
+
+    fn kill(&mut self, run: usize, row: u32) {
+        self.changed |= Arc::make_mut(&mut self.runs[run].live).kill(row);
+    }
+
+    fn add_run(&mut self, rows: RecordBatch, indexes: Vec<Arc<KeyIndex>>) -> Result<()> {
+        if rows.num_rows() > 0 {
+            let live = Arc::new(LiveRows::all(rows.num_rows()));
+            let run = Arc::new(Run::try_new(rows, indexes, &self.indexes)?);
+            self.runs.push(LiveRun { run, live });
+            self.changed = true;
+        }
+        Ok(())
+    }
+
+    /// Merges young runs of like size, as a log-structured merge tree does, and drops rows that are not live where they
+    /// are the most.
+    fn merge(&mut self) -> Result<()> {
+        self.runs.retain(|part| part.live.live() > 0);
+        let (mut first, mut rows, mut bytes) = (self.runs.len(), 0, 0);
+        for (place, part) in self.runs.iter().enumerate().rev() {
+            let live = part.live.live();
+            bytes += part.run.rows().get_array_memory_size();
+            let is_alike = rows == 0 || live <= TIER * rows || rows + live <= SMALL_RUN;
+            if !is_alike || self.small_offsets && bytes > MOST_SMALL_OFFSETS {
+                break;
+            }
+            first = place;
+            rows += live;
+        }
+        if first + 1 < self.runs.len() {
+            self.merge_runs(first, self.runs.len())?;
+        }
+        for place in 0..self.runs.len() {
+            let live = &self.runs[place].live;
+            if live.dead() > live.live() {
+                self.merge_runs(place, place + 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn merge_runs(&mut self, first: usize, end: usize) -> Result<()> {
+        let parts = self.runs[first..end].iter();
+        let batches = parts.flat_map(|part| part.run.live_batches(&part.live, None, CHUNK_ROWS));
+        let rows = compacted(&self.schema, &batches.collect::<Result<Vec<_>>>()?)?;
+        let live = Arc::new(LiveRows::all(rows.num_rows()));
+        let run = Arc::new(Run::try_new(rows, vec![], &self.indexes)?);
+        self.runs.splice(first..end, [LiveRun { run, live }]);
+        Ok(())
+    }
+
+    /// Returns the index over these columns.
+    pub(super) fn index_of(&self, columns: &[usize]) -> Option<usize> {
+        self.indexes.iter().position(|spec| spec.columns == columns)
+    }
+
+    /// Indexes all rows by further columns, and those of the snapshot that is published, which it returns.
+    pub(super) fn index_by(&mut self, columns: &[usize], published: &TableSnapshot) -> Result<TableSnapshot> {
+        let before: Vec<Arc<Run>> = self.runs.iter().map(|part| Arc::clone(&part.run)).collect();
+        self.add_index(IndexSpec { columns: columns.to_vec(), unique: false, with_nulls: false })?;
+        let runs = published.runs.iter().map(|part| {
+            let run = match before.iter().position(|run| Arc::ptr_eq(run, &part.run)) {
+                Some(same) => Arc::clone(&self.runs[same].run),
+                None => Arc::new(part.run.indexed(&self.indexes)?),
+            };
+            Ok(LiveRun { run, live: Arc::clone(&part.live) })
+        });
+        Ok(TableSnapshot {
+            schema: Arc::clone(&self.schema),
+            indexes: Arc::clone(&self.indexes),
+            runs: runs.collect::<Result<_>>()?,
+            version: published.version,
+        })
+    }
+
+    fn add_index(&mut self, spec: IndexSpec) -> Result<usize> {
+        let indexes: Arc<[IndexSpec]> = self.indexes.iter().cloned().chain([spec]).collect();
+        let runs = self.runs.iter().map(|part| Ok(Arc::new(part.run.indexed(&indexes)?)));
+        let runs: Vec<Arc<Run>> = runs.collect::<Result<_>>()?;
+        for (part, run) in self.runs.iter_mut().zip(runs) {
+            part.run = run;
+        }
+        self.indexes = indexes;
+        Ok(self.indexes.len() - 1)
+    }
+
+    /// Returns the rows as they are.
+    pub(super) fn snapshot(&self, version: u64) -> TableSnapshot {
+        TableSnapshot {
+            schema: Arc::clone(&self.schema),
+            indexes: Arc::clone(&self.indexes),
+            runs: self.runs.clone(),
+            version,
+        }
+    }
+
+    /// Returns the rows as they are, if something changed since the last call.
+    pub(super) fn snapshot_after(&mut self, version: u64) -> Option<TableSnapshot> {
+        take(&mut self.changed).then(|| self.snapshot(version + 1))
+    }
+
+    /// Goes back to a snapshot.
+    pub(super) fn reset(&mut self, snapshot: &TableSnapshot) {
+        self.runs = snapshot.runs.clone();
+        self.indexes = Arc::clone(&snapshot.indexes);
+        self.waiting = vec![];
+        self.waiting_rows = 0;
+        self.waiting_bytes = 0;
+        self.changed = false;
+    }
+
+    /// Returns about how many bytes all of it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.waiting_bytes + self.runs.iter().map(LiveRun::bytes).sum::<usize>()
+    }
+}
+
+fn joined_weights(changes: &[ChangeBatch]) -> Result<Int8Array> {
+    let weights = changes.iter().flat_map(|change| match change.weights() {
+        Some(weights) => weights.values().to_vec(),
+        None => vec![1; change.num_rows()],
+    });
+    Ok(Int8Array::from_iter_values(weights))
+}

@@ -1,0 +1,148 @@
+//! [`Table`]: rows by key that one writes and many read.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow::datatypes::SchemaRef;
+use parking_lot::{Mutex, RwLock};
+
+use super::snapshot::{IndexId, TableSnapshot};
+use super::store::Store;
+use crate::error::{Error, Result};
+use crate::flow::ChangeBatch;
+
+/// A table in memory: the latest row of each key, or all rows where there is no key.
+///
+/// Readers take a [`snapshot`](Self::snapshot) and are done with the table; they neither wait for the writer nor hold it
+/// up. NULL is a key like others to the writer, while a lookup of NULL finds nothing.
+#[derive(Debug)]
+pub struct Table {
+    name: String,
+    schema: SchemaRef,
+    key: Vec<usize>,
+    store: Mutex<Store>,
+    /// Locked only to read or to replace the pointer.
+    published: RwLock<Arc<TableSnapshot>>,
+    has_writer: AtomicBool,
+}
+
+impl Table {
+    /// Creates an empty table; `key` holds the ordinals of the primary key's columns, none for a table to which rows are
+    /// only added.
+    pub fn new(name: String, schema: SchemaRef, key: Vec<usize>) -> Arc<Self> {
+        let store = Store::new(Arc::clone(&schema), key.clone());
+        let empty = store.snapshot(0);
+        Arc::new(Self {
+            name,
+            schema,
+            key,
+            store: Mutex::new(store),
+            published: RwLock::new(Arc::new(empty)),
+            has_writer: AtomicBool::new(false),
+        })
+    }
+
+    /// Returns the name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the columns.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Returns the ordinals of the primary key's columns.
+    pub fn key(&self) -> &[usize] {
+        &self.key
+    }
+
+    /// Returns the rows as they were last published.
+    pub fn snapshot(&self) -> Arc<TableSnapshot> {
+        Arc::clone(&self.published.read())
+    }
+
+    /// Returns the index over `columns`, the primary key being one; what is not there yet is built over all rows, and
+    /// is in every snapshot taken from now on.
+    pub fn require_index(&self, columns: &[usize]) -> Result<IndexId> {
+        if columns.is_empty() || columns.iter().any(|&column| column >= self.schema.fields().len()) {
+            return Err(Error::internal(format!(
+                "table `{}` has no columns {columns:?} to index",
+                self.name
+            )));
+        }
+        let mut store = self.store.lock();
+        if let Some(index) = store.index_of(columns) {
+            return Ok(IndexId(index));
+        }
+        let published = store.index_by(columns, &self.snapshot())?;
+        let index = published.indexes.len() - 1;
+        self.replace(published);
+        Ok(IndexId(index))
+    }
+
+    /// Returns the one who may change the table; fails as long as somebody else may.
+    pub fn writer(self: &Arc<Self>) -> Result<TableWriter> {
+        if self.has_writer.swap(true, Ordering::AcqRel) {
+            return Err(Error::internal(format!("table `{}` has a writer already", self.name)));
+        }
+        Ok(TableWriter { table: Arc::clone(self) })
+    }
+
+    /// Returns about how many bytes the table takes, snapshots that only their readers hold aside.
+    pub fn bytes(&self) -> usize {
+        self.store.lock().bytes()
+    }
+
+    fn replace(&self, snapshot: TableSnapshot) {
+        // The one before may be the last to hold many rows: it is let go of outside the lock.
+        let before = std::mem::replace(&mut *self.published.write(), Arc::new(snapshot));
+        drop(before);
+    }
+}
+
+/// Changes a table; what it did not publish is forgotten with it.
+#[derive(Debug)]
+pub struct TableWriter {
+    table: Arc<Table>,
+}
+
+impl TableWriter {
+    /// Returns the table.
+    pub fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    /// Takes changes in. With a key, rows of weight +1 replace the row of their key, and those of −1 delete it; the
+    /// last one of a key counts. Without one, rows are added, and one equal row that came before is taken out for each of −1.
+    ///
+    /// With `wants_changes` the answer is what really changed since the last call: the old row with −1 before the new
+    /// one with +1, and nothing of a row that was there already. Without, changes are put together with later ones, up
+    /// to [`publish`](Self::publish), which costs much less where they are few at a time.
+    pub fn apply(&mut self, change: &ChangeBatch, wants_changes: bool) -> Result<Option<ChangeBatch>> {
+        let mut store = self.table.store.lock();
+        store.push(change)?;
+        match wants_changes || store.is_full() {
+            true => store.settle(wants_changes),
+            false => Ok(None),
+        }
+    }
+
+    /// Shows readers all changes so far, and returns what they see.
+    pub fn publish(&mut self) -> Result<Arc<TableSnapshot>> {
+        let mut store = self.table.store.lock();
+        store.settle(false)?;
+        let before = self.table.snapshot();
+        if let Some(snapshot) = store.snapshot_after(before.version) {
+            self.table.replace(snapshot);
+        }
+        Ok(self.table.snapshot())
+    }
+}
+
+impl Drop for TableWriter {
+    fn drop(&mut self) {
+        self.table.store.lock().reset(&self.table.snapshot());
+        self.table.has_writer.store(false, Ordering::Release);
+    }
+}
