@@ -10,6 +10,7 @@ mod filter;
 mod fragment;
 mod late_rows;
 mod operator;
+mod pending;
 mod plan_step;
 mod project;
 
@@ -23,5 +24,6 @@ pub use filter::Filter;
 pub use fragment::{Fragment, Step, Tally};
 pub use late_rows::{LateFor, LateRow, LateRows, Origin};
 pub use operator::{EpochContext, Operator, StateDelta};
+pub use pending::{Pending, times_of};
 pub use plan_step::{PlanStep, Slot};
 pub use project::Project;

@@ -12,9 +12,8 @@ use datafusion::physical_expr::window::WindowExpr;
 
 use super::keyed_rows::KeyedRows;
 use super::keys::Keys;
-use super::pending::Pending;
 use crate::error::{Error, Result};
-use crate::flow::{ChangeBatch, DeltaLog, EpochContext, Operator, StateDelta};
+use crate::flow::{ChangeBatch, DeltaLog, EpochContext, Operator, Pending, StateDelta};
 use crate::time::Watermark;
 
 /// What `OVER (ROWS WINDOW BUFFER n ROWS …)` computes.

@@ -10,9 +10,8 @@ use arrow::row::{RowConverter, SortField};
 use datafusion::physical_expr::PhysicalSortExpr;
 use datafusion::physical_expr::window::WindowExpr;
 
-use super::pending::Pending;
 use crate::error::{Error, Result};
-use crate::flow::{ChangeBatch, DeltaLog, EpochContext, Operator, StateDelta};
+use crate::flow::{ChangeBatch, DeltaLog, EpochContext, Operator, Pending, StateDelta};
 use crate::time::Watermark;
 
 /// What an `OVER` computes whose key has the bound of a window.

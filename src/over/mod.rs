@@ -11,7 +11,6 @@ mod complete;
 mod keyed_rows;
 mod keys;
 mod ordered;
-mod pending;
 mod ranked_rows;
 mod segment;
 mod spec;

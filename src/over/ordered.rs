@@ -12,11 +12,10 @@ use datafusion::logical_expr::window_state::WindowFrameContext;
 
 use super::keyed_rows::{KeyedRows, RowPlace};
 use super::keys::Keys;
-use super::pending::{Pending, times_of};
 use super::segment::{KeyState, Segment};
 use super::spec::OverSpec;
 use crate::error::{Error, Result};
-use crate::flow::{ChangeBatch, DeltaLog, EpochContext, Operator, StateDelta};
+use crate::flow::{ChangeBatch, DeltaLog, EpochContext, Operator, Pending, StateDelta, times_of};
 use crate::time::Watermark;
 
 /// Holds rows until the watermark has passed them, and gives them in order with the functions' results.

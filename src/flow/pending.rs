@@ -11,7 +11,9 @@ use crate::error::{Error, Result};
 use crate::time::Watermark;
 
 /// Rows in the order in which they came, with the span of their times.
-pub(super) struct Pending {
+///
+/// Both columns are timestamps in milliseconds.
+pub struct Pending {
     schema: SchemaRef,
     /// The column that the watermark must pass.
     until: usize,
@@ -29,12 +31,12 @@ struct Waiting {
 
 impl Pending {
     /// Creates an empty store of rows that wait until the watermark passes column `until`; `time` is their event time.
-    pub(super) fn new(schema: SchemaRef, until: usize, time: usize) -> Self {
+    pub fn new(schema: SchemaRef, until: usize, time: usize) -> Self {
         Self { schema, until, time, batches: vec![] }
     }
 
     /// Adds rows.
-    pub(super) fn push(&mut self, rows: RecordBatch) -> Result<()> {
+    pub fn push(&mut self, rows: RecordBatch) -> Result<()> {
         let times = times_of(&rows, self.until)?.values();
         if let (Some(&earliest), Some(&latest)) = (times.iter().min(), times.iter().max()) {
             let earliest_time = match self.until == self.time {
@@ -47,7 +49,7 @@ impl Pending {
     }
 
     /// Takes the rows before `watermark`, in the order in which they came.
-    pub(super) fn take_before(&mut self, watermark: Watermark) -> Result<RecordBatch> {
+    pub fn take_before(&mut self, watermark: Watermark) -> Result<RecordBatch> {
         let limit = watermark.millis();
         let mut taken = vec![];
         for waiting in std::mem::take(&mut self.batches) {
@@ -70,19 +72,19 @@ impl Pending {
     }
 
     /// Returns the earliest event time of a row that waits, as a watermark; the end of time where none waits.
-    pub(super) fn earliest_time(&self) -> Watermark {
+    pub fn earliest_time(&self) -> Watermark {
         let times = self.batches.iter().map(|waiting| waiting.earliest_time);
         times.min().map_or(Watermark::END, Watermark::from_millis)
     }
 
     /// Returns about how many bytes the rows take.
-    pub(super) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.batches.iter().map(|waiting| waiting.rows.get_array_memory_size()).sum()
     }
 }
 
-/// Returns the event times of `rows`.
-pub(super) fn times_of(rows: &RecordBatch, time: usize) -> Result<&TimestampMillisecondArray> {
+/// Returns the column `time` of `rows`: timestamps in milliseconds, which every row has.
+pub fn times_of(rows: &RecordBatch, time: usize) -> Result<&TimestampMillisecondArray> {
     let column = Arc::as_ref(rows.column(time));
     let times = column.as_primitive_opt::<TimestampMillisecondType>();
     times.filter(|times| times.null_count() == 0).ok_or_else(|| Error::internal("a row without its time"))
