@@ -3,6 +3,19 @@
 //! What joins a stream with a table is a stateless step that looks rows up (`sql::plan`); here is what keeps rows of both
 //! sides until no partner can come any more.
 
+mod chunks;
+mod key_hashes;
+mod key_index;
+mod pairs;
+mod side;
 mod spec;
+mod stream_join;
+mod waiting;
+mod weight_column;
+mod withdrawals;
+
+#[cfg(test)]
+mod tests;
 
 pub use spec::{JoinKind, JoinSpec, Keeping, Unmatched};
+pub use stream_join::StreamJoin;

@@ -2,8 +2,13 @@
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::physical_expr::PhysicalExpr;
+
+use crate::error::Result;
+use crate::flow::times_of;
+use crate::time::Watermark;
 
 /// Which rows a join gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,4 +84,146 @@ pub struct JoinSpec {
     pub output: SchemaRef,
     /// When rows without a partner are given.
     pub unmatched: Unmatched,
+}
+
+/// When a row happened, and how far its partition had come by then, in epoch milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Moment {
+    pub(super) time: i64,
+    pub(super) mark: i64,
+}
+
+impl JoinKind {
+    /// Returns whether rows of the side `port` are given by themselves: because they have no partner, or with what the
+    /// other side says of them.
+    pub(super) fn shows(self, port: usize) -> bool {
+        match self {
+            Self::Inner => false,
+            Self::Left | Self::LeftSemi | Self::LeftAnti | Self::LeftMark => port == 0,
+            Self::Right => port == 1,
+            Self::Full => true,
+        }
+    }
+
+    /// Returns whether pairs are given.
+    pub(super) fn gives_pairs(self) -> bool {
+        matches!(self, Self::Inner | Self::Left | Self::Right | Self::Full)
+    }
+
+    /// Returns whether a row is given for having a partner.
+    pub(super) fn shows_matched(self) -> bool {
+        matches!(self, Self::LeftSemi | Self::LeftMark)
+    }
+
+    /// Returns whether a row is given for having no partner.
+    pub(super) fn shows_alone(self) -> bool {
+        !matches!(self, Self::Inner | Self::LeftSemi)
+    }
+}
+
+impl Keeping {
+    /// Returns whether a left and a right row can be a pair as far as time goes.
+    pub(super) fn brings_together(self, left: Moment, right: Moment) -> bool {
+        match self {
+            Self::Within { lower_ms, upper_ms } => {
+                let apart = right.time.saturating_sub(left.time);
+                lower_ms <= apart && apart <= upper_ms
+            }
+            Self::For { ttl_ms } => {
+                left.time.saturating_add(ttl_ms) >= right.mark
+                    && right.time.saturating_add(ttl_ms) >= left.mark
+            }
+            Self::Always => true,
+        }
+    }
+
+    /// Returns whether no partner can come any more to a row of the side `port` at `time`.
+    ///
+    /// A row that still comes is at or after the watermark, and so is its mark.
+    pub(super) fn is_over(self, port: usize, time: i64, watermark: Watermark) -> bool {
+        if watermark == Watermark::END {
+            return true;
+        }
+        let last = match self {
+            Self::Within { upper_ms, .. } if port == 0 => time.saturating_add(upper_ms),
+            Self::Within { lower_ms, .. } => time.saturating_sub(lower_ms),
+            Self::For { ttl_ms } => time.saturating_add(ttl_ms),
+            Self::Always => return false,
+        };
+        last < watermark.millis()
+    }
+}
+
+impl JoinSpec {
+    /// Returns the name that `EXPLAIN` and reports show.
+    pub fn name(&self) -> &'static str {
+        let within = matches!(self.keeping, Keeping::Within { .. });
+        match (self.kind, within) {
+            (JoinKind::LeftSemi | JoinKind::LeftMark, true) => "interval semi join",
+            (JoinKind::LeftSemi | JoinKind::LeftMark, false) => "semi join",
+            (JoinKind::LeftAnti, true) => "interval anti join",
+            (JoinKind::LeftAnti, false) => "anti join",
+            (_, true) => "interval join",
+            (_, false) => "join",
+        }
+    }
+
+    /// Returns what `EXPLAIN` shows: what is compared, what is kept, and when rows without a partner are given.
+    pub fn describe(&self) -> String {
+        let [left, right] = &self.inputs;
+        let mut on: Vec<String> = vec![];
+        for (&ours, &theirs) in self.keys[0].iter().zip(&self.keys[1]) {
+            on.push(format!("{} = {}", left.field(ours).name(), right.field(theirs).name()));
+        }
+        on.extend(self.condition.as_ref().map(|condition| condition.to_string()));
+        let on = if on.is_empty() { String::new() } else { format!(" on {}", on.join(" AND ")) };
+        let kept = match self.keeping {
+            Keeping::Within { lower_ms, upper_ms } => {
+                format!(
+                    "the rows of both sides for which one from {lower_ms} to {upper_ms} ms apart can come"
+                )
+            }
+            Keeping::For { ttl_ms } => format!("the rows of both sides for {ttl_ms} ms of event time"),
+            Keeping::Always => "all rows of both sides, kept for ever".to_owned(),
+        };
+        let alone = match self.unmatched {
+            _ if !self.kind.shows_alone() => "",
+            Unmatched::WhenSure => "; a row without a partner comes out when none can come any more",
+            Unmatched::AtOnce => {
+                "; a row without a partner comes out at once and is taken back for its first"
+            }
+        };
+        format!("{}{on}; state: {kept}{alone}", self.name())
+    }
+
+    /// Returns whether a left row matters only until its first partner.
+    pub(super) fn once(&self) -> bool {
+        self.unmatched == Unmatched::WhenSure && !self.kind.gives_pairs()
+    }
+
+    /// Returns the column of the side `port` that is its rows' mark, where the join reads it.
+    pub(super) fn mark_column(&self, port: usize) -> Option<usize> {
+        self.marks.filter(|_| matches!(self.keeping, Keeping::For { .. })).map(|marks| marks[port])
+    }
+
+    /// Returns what the rows of the side `port` have for time and mark, or zeros where the join does not read them.
+    ///
+    /// A mark is never before `watermark`, that of the operator when the rows came.
+    pub(super) fn moments(
+        &self,
+        port: usize,
+        rows: &RecordBatch,
+        watermark: Watermark,
+    ) -> Result<Vec<Moment>> {
+        let read = |column: Option<usize>| -> Result<_> {
+            column.map(|column| Ok(times_of(rows, column)?.values().clone())).transpose()
+        };
+        let times = read(self.times.map(|times| times[port]))?;
+        let marks = read(self.mark_column(port))?;
+        let moment = |row: usize| Moment {
+            time: times.as_ref().map_or(0, |times| times[row]),
+            mark: marks.as_ref().map_or(0, |marks| marks[row].max(watermark.millis())),
+        };
+        Ok((0..rows.num_rows()).map(moment).collect())
+    }
 }

@@ -12,6 +12,7 @@ use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use crate::aggregate::{AggregateSpec, Retraction, Showing};
+use crate::join::JoinSpec;
 use crate::over::{BufferedOverSpec, OverSpec, TopRowsSpec, WindowedOverSpec};
 use crate::sql::relation::{Relation, SystemColumn, WindowColumn, WindowPart};
 use crate::sql::window_spec::WindowSpec;
@@ -199,6 +200,8 @@ pub enum OperatorKind {
     BufferedOver(Arc<BufferedOverSpec>),
     /// The first rows of each key.
     TopRows(Arc<TopRowsSpec>),
+    /// Pairs of rows of two inputs.
+    Join(Arc<JoinSpec>),
     /// All rows in order, at the end of the input.
     Sort {
         /// The order.
@@ -237,6 +240,7 @@ impl OperatorKind {
             Self::BufferedOver(_) => "over last rows".to_owned(),
             Self::WindowedOver(_) => "over windows".to_owned(),
             Self::TopRows(_) => "first rows".to_owned(),
+            Self::Join(spec) => spec.name().to_owned(),
             Self::Sort { .. } => "sort".to_owned(),
             Self::Limit { .. } => "limit".to_owned(),
         }
