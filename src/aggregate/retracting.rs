@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int8Array, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{DataType, Field, Int8Type, Schema, SchemaRef};
+use arrow::array::Int8Array;
 
 use super::pace::Pace;
 use super::retracting_states::RetractingStates;
 use super::retraction::Retraction;
 use super::spec::{AggregateSpec, Bounds};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::flow::{ChangeBatch, DeltaLog, EpochContext, Operator, StateDelta};
 use crate::time::Watermark;
 
@@ -25,7 +24,6 @@ pub struct RetractingAggregate {
     restoring: bool,
     /// Whether this instance answers for an empty input: `SELECT count(*)` of nothing is one row.
     answers_empty_input: bool,
-    delta_schema: SchemaRef,
     recorded: DeltaLog,
 }
 
@@ -40,28 +38,22 @@ impl RetractingAggregate {
         first_shard: bool,
         record: bool,
     ) -> Result<Self> {
-        let mut fields = retraction.schema().fields().to_vec();
-        fields.push(Arc::new(Field::new("weight", DataType::Int8, false)));
         Ok(Self {
             name,
             states: RetractingStates::try_new(Arc::clone(&spec), retraction)?,
             pace: Pace::new(interval_ms),
             restoring: false,
             answers_empty_input: first_shard && spec.keys.is_empty(),
-            delta_schema: Arc::new(Schema::new(fields)),
             recorded: DeltaLog::new(record),
             spec,
         })
     }
 
-    fn record(&mut self, rows: &RecordBatch, weights: &Int8Array) -> Result<()> {
-        if !self.recorded.is_kept() {
-            return Ok(());
-        }
-        let mut columns = rows.columns().to_vec();
-        columns.push(Arc::new(weights.clone()) as ArrayRef);
-        let rows = RecordBatch::try_new(Arc::clone(&self.delta_schema), columns)?;
-        self.recorded.keep(&rows, Watermark::NONE);
+    fn take_in(&mut self, change: &ChangeBatch) -> Result<()> {
+        let inserts = || Int8Array::from_value(1, change.num_rows());
+        let weights = change.weights().cloned().unwrap_or_else(inserts);
+        self.states.apply(change.rows(), weights.values())?;
+        self.answers_empty_input = false;
         Ok(())
     }
 
@@ -99,11 +91,8 @@ impl Operator for RetractingAggregate {
     ) -> Result<Vec<ChangeBatch>> {
         self.resume()?;
         if change.num_rows() > 0 {
-            let inserts = || Int8Array::from_value(1, change.num_rows());
-            let weights = change.weights().cloned().unwrap_or_else(inserts);
-            self.states.apply(change.rows(), weights.values())?;
-            self.record(change.rows(), &weights)?;
-            self.answers_empty_input = false;
+            self.take_in(change)?;
+            self.recorded.keep_changes(change, Watermark::NONE)?;
         }
         Ok(vec![])
     }
@@ -129,20 +118,9 @@ impl Operator for RetractingAggregate {
     }
 
     fn restore(&mut self, delta: &StateDelta) -> Result<()> {
-        let Some((weights, columns)) = delta.rows.columns().split_last() else {
-            return Err(Error::internal("a delta without weights"));
-        };
-        let Some(weights) = weights.as_primitive_opt::<Int8Type>() else {
-            return Err(Error::internal("the weights of a delta are no numbers"));
-        };
-        if !weights.is_empty() {
-            let fields = self.delta_schema.fields()[..columns.len()].to_vec();
-            let options = RecordBatchOptions::new().with_row_count(Some(weights.len()));
-            let schema = Arc::new(Schema::new(fields));
-            let rows = RecordBatch::try_new_with_options(schema, columns.to_vec(), &options)?;
-            self.states.apply(&rows, weights.values())?;
+        if delta.rows.num_rows() > 0 {
+            self.take_in(&ChangeBatch::of_weighted_rows(&delta.rows)?)?;
             self.restoring = true;
-            self.answers_empty_input = false;
         }
         Ok(())
     }

@@ -1,7 +1,10 @@
 //! [`ChangeBatch`]: rows that come and go.
 
-use arrow::array::{BooleanArray, Int8Array, RecordBatch};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int8Array, RecordBatch, RecordBatchOptions};
 use arrow::compute::{filter, filter_record_batch};
+use arrow::datatypes::{DataType, Field, Int8Type, Schema, SchemaRef};
 
 use crate::error::{Error, Result};
 
@@ -69,5 +72,36 @@ impl ChangeBatch {
             None => None,
         };
         Self::try_new(rows, weights)
+    }
+
+    /// Returns the columns of [`weighted_rows`](Self::weighted_rows), where `schema` has those of the rows.
+    pub fn weighted_schema(schema: &Schema) -> SchemaRef {
+        let weight = Arc::new(Field::new("weight", DataType::Int8, false));
+        Arc::new(Schema::new(schema.fields().iter().cloned().chain([weight]).collect::<Vec<_>>()))
+    }
+
+    /// Returns the rows with their weights as the last column: how changes are kept in a state.
+    pub fn weighted_rows(&self) -> Result<RecordBatch> {
+        let weights = match &self.weights {
+            Some(weights) => weights.clone(),
+            None => Int8Array::from_value(1, self.num_rows()),
+        };
+        let columns = self.rows.columns().iter().cloned().chain([Arc::new(weights) as ArrayRef]);
+        Ok(RecordBatch::try_new(Self::weighted_schema(&self.rows.schema()), columns.collect())?)
+    }
+
+    /// Makes changes of [`weighted_rows`](Self::weighted_rows) again.
+    pub fn of_weighted_rows(rows: &RecordBatch) -> Result<Self> {
+        let Some((weights, columns)) = rows.columns().split_last() else {
+            return Err(Error::internal("changes were kept without weights"));
+        };
+        let Some(weights) = weights.as_primitive_opt::<Int8Type>() else {
+            return Err(Error::internal("the weights of changes that were kept are no numbers"));
+        };
+        let fields = rows.schema().fields()[..columns.len()].to_vec();
+        let options = RecordBatchOptions::new().with_row_count(Some(weights.len()));
+        let rows =
+            RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns.to_vec(), &options)?;
+        Self::try_new(rows, Some(weights.clone()))
     }
 }

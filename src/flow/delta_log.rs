@@ -5,6 +5,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::operator::StateDelta;
 use crate::error::Result;
+use crate::flow::ChangeBatch;
 use crate::time::Watermark;
 
 /// Keeps the batches that an operator took, where snapshots are wanted: applied again in order, they give its state.
@@ -34,6 +35,14 @@ impl DeltaLog {
         if let Some(deltas) = &mut self.deltas {
             deltas.push(StateDelta { port, rows: rows.clone(), watermark });
         }
+    }
+
+    /// Keeps changes that came on the only input, as [`ChangeBatch::weighted_rows`].
+    pub fn keep_changes(&mut self, change: &ChangeBatch, watermark: Watermark) -> Result<()> {
+        if self.is_kept() {
+            self.keep(&change.weighted_rows()?, watermark);
+        }
+        Ok(())
     }
 
     /// Returns what was kept since the last call.

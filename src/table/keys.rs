@@ -90,7 +90,7 @@ pub(super) fn check_row_count(rows: usize) -> Result<()> {
 }
 
 /// Returns values of at most 64 bits, as numbers of which only the equality means something.
-fn integers(column: &ArrayRef) -> Option<ScalarBuffer<i64>> {
+pub(super) fn integers(column: &ArrayRef) -> Option<ScalarBuffer<i64>> {
     match column.data_type() {
         DataType::Int64
         | DataType::UInt64

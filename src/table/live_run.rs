@@ -3,8 +3,10 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use super::keys::Keys;
-use super::live_rows::LiveRows;
+use arrow::array::Array;
+
+use super::keys::{Keys, integers, row_number};
+use super::live_rows::{CHUNK_ROWS, LiveRows};
 use super::matches::Finding;
 use super::run::{IndexSpec, Run};
 use super::slots::NO_ROW;
@@ -15,12 +17,52 @@ use crate::error::{Error, Result};
 pub(super) struct LiveRun {
     pub(super) run: Arc<Run>,
     pub(super) live: Arc<LiveRows>,
+    /// For each chunk the time that no live row is older than; empty as long as nobody asked.
+    pub(super) oldest: Arc<Vec<i64>>,
 }
 
 impl LiveRun {
+    /// Creates a part of which all rows are live.
+    pub(super) fn new(run: Run) -> Self {
+        let live = Arc::new(LiveRows::all(run.num_rows()));
+        Self { run: Arc::new(run), live, oldest: Arc::default() }
+    }
+
+    /// Returns the same rows in a run that has further indexes.
+    pub(super) fn with_run(&self, run: Arc<Run>) -> Self {
+        Self { run, ..self.clone() }
+    }
+
+    /// Ends the life of the rows whose time is `until` or before it, and returns them.
+    pub(super) fn expire(&mut self, column: usize, until: i64) -> Result<Vec<u32>> {
+        let times = self.run.rows().column(column);
+        let Some(values) = integers(times) else {
+            return Err(Error::internal("the retention of a table is over a column that is no time"));
+        };
+        if self.oldest.is_empty() {
+            self.oldest = Arc::new(vec![i64::MIN; self.run.num_rows().div_ceil(CHUNK_ROWS)]);
+        }
+        let mut expired = vec![];
+        let oldest = Arc::make_mut(&mut self.oldest);
+        for (chunk, oldest) in oldest.iter_mut().enumerate().filter(|(_, oldest)| **oldest <= until) {
+            *oldest = i64::MAX;
+            let rows = chunk * CHUNK_ROWS..((chunk + 1) * CHUNK_ROWS).min(values.len());
+            for row in rows.filter(|&row| times.is_valid(row)) {
+                let number = row_number(row);
+                if values[row] > until {
+                    *oldest = (*oldest).min(values[row]);
+                } else if self.live.is_live(number) {
+                    Arc::make_mut(&mut self.live).kill(number);
+                    expired.push(number);
+                }
+            }
+        }
+        Ok(expired)
+    }
+
     /// Returns about how many bytes this takes.
     pub(super) fn bytes(&self) -> usize {
-        self.run.bytes() + self.live.bytes()
+        self.run.bytes() + self.live.bytes() + self.oldest.capacity() * size_of::<i64>()
     }
 }
 
@@ -42,7 +84,7 @@ pub(super) fn find(
         if wanted.is_empty() {
             break;
         }
-        let LiveRun { run: rows, live } = &runs[run];
+        let LiveRun { run: rows, live, .. } = &runs[run];
         let Some(places) = rows.index(index) else {
             return Err(Error::internal("a snapshot of a table is older than the index that is asked for"));
         };

@@ -3,10 +3,11 @@
 //! A [`Table`] is a list of immutable *runs*: the rows of many epochs, and an index for each set of columns that is
 //! looked up. An epoch's rows become a small run, small runs are merged into larger ones, and which rows are live stands
 //! beside them. So a [`TableSnapshot`] is a handful of shared pointers: readers see the end of an epoch for as long as
-//! they like, and the one [`TableWriter`] never waits for them.
+//! they like, and the one [`TableWriter`] never waits for them. [`KeyedTable`] is the operator that writes.
 
 mod equality;
 mod key_index;
+mod keyed_table;
 mod keys;
 mod live_rows;
 mod live_run;
@@ -21,6 +22,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use keyed_table::{KeyedTable, Retention};
 pub use matches::Matches;
 pub use snapshot::{IndexId, TableSnapshot};
 pub use table::{Table, TableWriter};

@@ -11,7 +11,7 @@ use arrow::datatypes::SchemaRef;
 use super::equality::Pairs;
 use super::key_index::{Holding, KeyIndex};
 use super::keys::{Keys, check_row_count, chosen, row_number};
-use super::live_rows::{CHUNK_ROWS, LiveRows};
+use super::live_rows::CHUNK_ROWS;
 use super::live_run::{LiveRun, find};
 use super::matches::Place;
 use super::run::{IndexSpec, Run, compacted, has_small_offsets};
@@ -261,7 +261,7 @@ impl Store {
         let mut wanted: Vec<u32> = (0..row_number(rows.num_rows())).collect();
         let mut gone = vec![];
         for run in (0..self.runs.len()).rev() {
-            let LiveRun { run: stored, live } = &mut self.runs[run];
+            let LiveRun { run: stored, live, .. } = &mut self.runs[run];
             let Some(places) = stored.index(index) else { continue };
             let first = places.find(&keys, &wanted, &stored.key_columns(&spec))?;
             let mut missing = vec![];
@@ -280,15 +280,35 @@ impl Store {
         Ok(gone)
     }
 
+    /// Deletes the rows whose time is `until` or before it; returns them, if that is wanted.
+    pub(super) fn expire(
+        &mut self,
+        column: usize,
+        until: i64,
+        wants_changes: bool,
+    ) -> Result<Option<ChangeBatch>> {
+        let mut old = vec![];
+        for (run, part) in self.runs.iter_mut().enumerate() {
+            let rows = part.expire(column, until)?;
+            old.extend(rows.into_iter().map(|row| Place { probe: 0, run, row }));
+        }
+        if old.is_empty() {
+            return Ok(None);
+        }
+        self.changed = true;
+        let nothing = RecordBatch::new_empty(Arc::clone(&self.schema));
+        let changes = wants_changes.then(|| self.changes(&old, &nothing, &[])).transpose()?;
+        self.merge()?;
+        Ok(changes)
+    }
+
     fn kill(&mut self, run: usize, row: u32) {
         self.changed |= Arc::make_mut(&mut self.runs[run].live).kill(row);
     }
 
     fn add_run(&mut self, rows: RecordBatch, indexes: Vec<Arc<KeyIndex>>) -> Result<()> {
         if rows.num_rows() > 0 {
-            let live = Arc::new(LiveRows::all(rows.num_rows()));
-            let run = Arc::new(Run::try_new(rows, indexes, &self.indexes)?);
-            self.runs.push(LiveRun { run, live });
+            self.runs.push(LiveRun::new(Run::try_new(rows, indexes, &self.indexes)?));
             self.changed = true;
         }
         Ok(())
@@ -325,9 +345,8 @@ impl Store {
         let parts = self.runs[first..end].iter();
         let batches = parts.flat_map(|part| part.run.live_batches(&part.live, None, CHUNK_ROWS));
         let rows = compacted(&self.schema, &batches.collect::<Result<Vec<_>>>()?)?;
-        let live = Arc::new(LiveRows::all(rows.num_rows()));
-        let run = Arc::new(Run::try_new(rows, vec![], &self.indexes)?);
-        self.runs.splice(first..end, [LiveRun { run, live }]);
+        let merged = LiveRun::new(Run::try_new(rows, vec![], &self.indexes)?);
+        self.runs.splice(first..end, [merged]);
         Ok(())
     }
 
@@ -345,7 +364,7 @@ impl Store {
                 Some(same) => Arc::clone(&self.runs[same].run),
                 None => Arc::new(part.run.indexed(&self.indexes)?),
             };
-            Ok(LiveRun { run, live: Arc::clone(&part.live) })
+            Ok(part.with_run(run))
         });
         Ok(TableSnapshot {
             schema: Arc::clone(&self.schema),

@@ -120,12 +120,32 @@ impl TableWriter {
     /// one with +1, and nothing of a row that was there already. Without, changes are put together with later ones, up
     /// to [`publish`](Self::publish), which costs much less where they are few at a time.
     pub fn apply(&mut self, change: &ChangeBatch, wants_changes: bool) -> Result<Option<ChangeBatch>> {
-        let mut store = self.table.store.lock();
-        store.push(change)?;
-        match wants_changes || store.is_full() {
-            true => store.settle(wants_changes),
+        self.hold(change)?;
+        match wants_changes || self.table.store.lock().is_full() {
+            true => self.settle(wants_changes),
             false => Ok(None),
         }
+    }
+
+    /// Takes changes in, to be settled together with others.
+    pub(super) fn hold(&mut self, change: &ChangeBatch) -> Result<()> {
+        self.table.store.lock().push(change)
+    }
+
+    /// Settles what was taken in; returns what that changed, if that is wanted.
+    pub(super) fn settle(&mut self, wants_changes: bool) -> Result<Option<ChangeBatch>> {
+        self.table.store.lock().settle(wants_changes)
+    }
+
+    /// Deletes the rows whose time in `column` is `until` or before it, in the column's unit; returns them, if that is
+    /// wanted.
+    pub(super) fn expire(
+        &mut self,
+        column: usize,
+        until: i64,
+        wants_changes: bool,
+    ) -> Result<Option<ChangeBatch>> {
+        self.table.store.lock().expire(column, until, wants_changes)
     }
 
     /// Shows readers all changes so far, and returns what they see.

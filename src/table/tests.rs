@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int8Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int8Array, Int64Array, RecordBatch, StringArray, StringViewArray,
+    TimestampMillisecondArray,
+};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
 use proptest::prelude::*;
 
-use super::{IndexId, Table, TableSnapshot};
-use crate::flow::ChangeBatch;
+use super::{IndexId, KeyedTable, Retention, Table, TableSnapshot};
+use crate::flow::{ChangeBatch, EpochContext, Operator};
+use crate::time::Watermark;
 
 /// A number, a text and a payload.
 type Row = (Option<i64>, Option<String>, Option<i64>);
@@ -284,5 +288,202 @@ proptest! {
     #[test]
     fn a_table_is_what_its_changes_say(case in case()) {
         check(&case);
+    }
+}
+
+/// How many rows each of the tables below has: more than share their liveness bits.
+const ROWS: i64 = 70_000;
+/// What the values of rows 2n and 2n + 1 add up to.
+const PAIR: i64 = 1_000;
+
+fn pairs_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Int64, false),
+        Field::new("value", DataType::Int64, false),
+        Field::new("kind", DataType::Utf8View, false),
+    ]))
+}
+
+/// Values of rows, of which the first and the second one of a pair stand in batches of their own.
+fn half_pairs(pairs: &[(i64, i64)], second: bool) -> ChangeBatch {
+    let side = i64::from(second);
+    let ids = Int64Array::from_iter_values(pairs.iter().map(|(pair, _)| 2 * pair + side));
+    let values = pairs.iter().map(|(_, value)| if second { PAIR - value } else { *value });
+    let kinds = StringViewArray::from_iter_values(pairs.iter().map(|(pair, _)| format!("kind {}", pair % 7)));
+    let columns: Vec<ArrayRef> =
+        vec![Arc::new(ids), Arc::new(Int64Array::from_iter_values(values)), Arc::new(kinds)];
+    ChangeBatch::inserts(RecordBatch::try_new(pairs_schema(), columns).unwrap())
+}
+
+/// Returns the next of a row of numbers without a pattern.
+fn next(seed: &mut i64) -> i64 {
+    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*seed >> 33) & 0x7FFF_FFFF
+}
+
+fn check_epoch(snapshot: &TableSnapshot, by_id: IndexId, by_kind: IndexId, seed: &mut i64) {
+    let values = snapshot.scan(Some(&[1])).map(|rows| {
+        let rows = rows.unwrap();
+        rows.column(0).as_primitive::<Int64Type>().values().iter().sum::<i64>()
+    });
+    assert_eq!((values.sum::<i64>(), snapshot.num_rows()), (ROWS / 2 * PAIR, usize::try_from(ROWS).unwrap()));
+    let pairs: Vec<i64> = (0..200).map(|_| next(seed) % (ROWS / 2)).collect();
+    let ids: ArrayRef =
+        Arc::new(Int64Array::from_iter_values(pairs.iter().flat_map(|pair| [2 * pair, 2 * pair + 1])));
+    let matches = snapshot.lookup(by_id, &[ids]).unwrap();
+    assert_eq!(matches.len(), 2 * pairs.len());
+    let values = snapshot.take(&matches, &[1]).unwrap();
+    let values = values[0].as_primitive::<Int64Type>().values();
+    assert!(values.chunks(2).all(|pair| pair[0] + pair[1] == PAIR));
+    let kind: ArrayRef = Arc::new(StringViewArray::from(vec![format!("kind {}", next(seed) % 7)]));
+    let matches = snapshot.lookup(by_kind, &[kind]).unwrap();
+    let values = snapshot.take(&matches, &[1]).unwrap();
+    let values = values[0].as_primitive::<Int64Type>().values();
+    assert_eq!((matches.len() % 2, values.iter().sum::<i64>()), (0, values.len() as i64 / 2 * PAIR));
+}
+
+#[test]
+fn readers_see_whole_epochs_while_a_million_rows_change() {
+    let table = Table::new("pairs".into(), pairs_schema(), vec![0]);
+    let mut writer = table.writer().unwrap();
+    let all: Vec<(i64, i64)> = (0..ROWS / 2).map(|pair| (pair, pair % PAIR)).collect();
+    writer.apply(&half_pairs(&all, false), false).unwrap();
+    writer.apply(&half_pairs(&all, true), false).unwrap();
+    let first = writer.publish().unwrap();
+    let by_id = table.require_index(&[0]).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let by_kind = table.require_index(&[2]).unwrap();
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (1..3)
+            .map(|mut seed| {
+                let (table, done) = (&table, &done);
+                scope.spawn(move || {
+                    let mut seen = vec![];
+                    while !done.load(std::sync::atomic::Ordering::Acquire) {
+                        let snapshot = table.snapshot();
+                        check_epoch(&snapshot, by_id, by_kind, &mut seed);
+                        seen.push(snapshot.version());
+                    }
+                    seen
+                })
+            })
+            .collect();
+        let mut seed = 7;
+        for _ in 0..100 {
+            let pairs: Vec<(i64, i64)> =
+                (0..5_000).map(|_| (next(&mut seed) % (ROWS / 2), next(&mut seed) % PAIR)).collect();
+            // The last change of a row counts; both halves come in the same order.
+            writer.apply(&half_pairs(&pairs, false), next(&mut seed) % 2 == 0).unwrap();
+            writer.apply(&half_pairs(&pairs, true), false).unwrap();
+            writer.publish().unwrap();
+        }
+        done.store(true, std::sync::atomic::Ordering::Release);
+        for reader in readers {
+            let seen = reader.join().unwrap();
+            assert!(seen.is_sorted());
+        }
+    });
+    assert_eq!(table.snapshot().version(), 101);
+    let mut seed = 3;
+    check_epoch(&table.snapshot(), by_id, by_kind, &mut seed);
+    assert_eq!(first.num_rows(), usize::try_from(ROWS).unwrap());
+    let values = first.scan(Some(&[1])).map(|rows| rows.unwrap().num_rows()).sum::<usize>();
+    assert_eq!(values, first.num_rows());
+}
+
+/// Rows of a key, a time and a payload; −1 where the payload is missing.
+fn timed(rows: &[(i64, i64, Option<i64>)]) -> ChangeBatch {
+    let schema = timed_schema();
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.0))),
+        Arc::new(TimestampMillisecondArray::from_iter_values(rows.iter().map(|row| row.1))),
+        Arc::new(rows.iter().map(|row| row.2).collect::<Int64Array>()),
+    ];
+    let weights = rows.iter().map(|row| if row.2.is_some() { 1 } else { -1 });
+    let rows = RecordBatch::try_new(schema, columns).unwrap();
+    ChangeBatch::try_new(rows, Some(Int8Array::from_iter_values(weights))).unwrap()
+}
+
+fn timed_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Int64, false),
+        Field::new("at", DataType::Timestamp(TimeUnit::Millisecond, None), false),
+        Field::new("payload", DataType::Int64, true),
+    ]))
+}
+
+fn timed_table() -> KeyedTable {
+    let table = Table::new("timed".into(), timed_schema(), vec![0]);
+    let retention = Some(Retention { column: 1, retention_ms: 100 });
+    KeyedTable::try_new("table timed".into(), table.writer().unwrap(), retention, true, true).unwrap()
+}
+
+fn timed_rows(changes: &ChangeBatch) -> Vec<(i64, i64, i64, i64)> {
+    let columns = changes.rows().columns();
+    let times = columns[1].as_primitive::<TimestampMillisecondType>();
+    let (ids, payload) = (columns[0].as_primitive::<Int64Type>(), columns[2].as_primitive::<Int64Type>());
+    let weight = |row| changes.weights().map_or(1, |weights| i64::from(weights.value(row)));
+    (0..ids.len()).map(|row| (ids.value(row), times.value(row), payload.value(row), weight(row))).collect()
+}
+
+fn timed_content(operator: &KeyedTable) -> Vec<(i64, i64, i64, i64)> {
+    let snapshot = operator.table().snapshot();
+    let mut rows: Vec<_> =
+        snapshot.scan(None).flat_map(|rows| timed_rows(&ChangeBatch::inserts(rows.unwrap()))).collect();
+    rows.sort_unstable();
+    rows
+}
+
+fn run_epoch(operator: &mut KeyedTable, epoch: i64) -> Vec<(i64, i64, i64, i64)> {
+    let context = EpochContext { epoch: epoch.unsigned_abs(), now_ms: 0, last: false };
+    let mut seed = epoch * 31;
+    for _ in 0..2 {
+        let rows: Vec<_> = (0..10)
+            .map(|_| {
+                let key = next(&mut seed) % 30;
+                (
+                    key,
+                    epoch * 10 - next(&mut seed) % 40,
+                    Some(next(&mut seed) % 5).filter(|payload| *payload > 0),
+                )
+            })
+            .collect();
+        assert!(operator.apply(0, &timed(&rows), &context).unwrap().is_empty());
+    }
+    let changes = operator.advance(Watermark::from_millis(epoch * 10 - 40), &context).unwrap();
+    changes.iter().flat_map(timed_rows).collect()
+}
+
+#[test]
+fn a_table_goes_on_from_its_deltas_and_forgets_what_is_too_old() {
+    let mut operator = timed_table();
+    let (mut deltas, mut folded): (Vec<_>, BTreeMap<_, i64>) = (vec![], BTreeMap::new());
+    for epoch in 1..60 {
+        for (id, at, payload, weight) in run_epoch(&mut operator, epoch) {
+            *folded.entry((id, at, payload, 1)).or_default() += weight;
+        }
+        folded.retain(|_, count| *count != 0);
+        assert!(folded.values().all(|count| *count == 1));
+        let content = timed_content(&operator);
+        assert!(content.iter().eq(folded.keys()), "what goes on is what changed");
+        let cutoff = epoch * 10 - 140;
+        assert!(content.iter().all(|row| row.1 > cutoff), "nothing is older than the retention");
+        assert!(epoch < 20 || content.len() > 10);
+        deltas.extend(operator.take_delta().unwrap());
+        if epoch % 19 == 0 {
+            let mut other = timed_table();
+            deltas.iter().for_each(|delta| other.restore(delta).unwrap());
+            assert_eq!(timed_content(&other), content);
+            let (mut here, mut there) =
+                (run_epoch(&mut operator, epoch + 1), run_epoch(&mut other, epoch + 1));
+            here.sort_unstable();
+            there.sort_unstable();
+            assert_eq!(here, there);
+            assert_eq!(timed_content(&other), timed_content(&operator));
+            for (id, at, payload, weight) in here {
+                *folded.entry((id, at, payload, 1)).or_default() += weight;
+            }
+            deltas.extend(operator.take_delta().unwrap());
+        }
     }
 }
