@@ -6,12 +6,15 @@
 //! they like, and the one [`TableWriter`] never waits for them. [`KeyedTable`] is the operator that writes.
 
 mod equality;
+mod key_filter;
 mod key_index;
 mod keyed_table;
 mod keys;
 mod live_rows;
 mod live_run;
 mod matches;
+mod provider;
+mod read_pin;
 mod run;
 mod slots;
 mod snapshot;
@@ -24,5 +27,7 @@ mod tests;
 
 pub use keyed_table::{KeyedTable, Retention};
 pub use matches::Matches;
+pub use provider::TableScan;
+pub use read_pin::ReadPin;
 pub use snapshot::{IndexId, TableSnapshot};
 pub use table::{Table, TableWriter};

@@ -77,18 +77,8 @@ impl Run {
         spec.columns.iter().map(|&column| self.rows.column(column)).collect()
     }
 
-    /// Returns the live rows, in order and at most `most` at a time.
-    pub(super) fn live_batches<'a>(
-        &'a self,
-        live: &'a LiveRows,
-        columns: Option<&'a [usize]>,
-        most: usize,
-    ) -> impl Iterator<Item = Result<RecordBatch>> + 'a {
-        let ranges = ranges(self.num_rows(), most);
-        ranges.filter_map(move |range| self.live_batch(live, columns, range).transpose())
-    }
-
-    fn live_batch(
+    /// Returns the live rows of a part of a chunk, or those columns of them; none where there are none.
+    pub(super) fn live_batch(
         &self,
         live: &LiveRows,
         columns: Option<&[usize]>,
@@ -113,7 +103,7 @@ impl Run {
 }
 
 /// Cuts so many rows into parts of `most` that do not cross chunks.
-fn ranges(rows: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn ranges(rows: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
     let next = move |start: usize| {
         let chunk_end = (start / CHUNK_ROWS + 1) * CHUNK_ROWS;
         start..(start + most).min(chunk_end).min(rows)

@@ -1,5 +1,6 @@
 //! [`TableSnapshot`]: a table as it was at the end of an epoch.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -8,15 +9,22 @@ use arrow::datatypes::SchemaRef;
 use super::keys::{Keys, check_row_count};
 use super::live_run::{LiveRun, find};
 use super::matches::Matches;
-use super::run::IndexSpec;
+use super::run::{IndexSpec, ranges};
 use crate::error::{Error, Result};
 
 /// How many rows a scan gives at a time.
-const SCAN_ROWS: usize = 8_192;
+pub(super) const SCAN_ROWS: usize = 8_192;
 
 /// Stands for an index of a table: the columns that rows are found by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IndexId(pub(super) usize);
+
+/// Rows that a scan gives together.
+#[derive(Debug)]
+pub(super) struct Part {
+    run: usize,
+    rows: Range<usize>,
+}
 
 /// The rows of a table at the end of an epoch; they stay as they are for as long as somebody holds the snapshot.
 #[derive(Debug)]
@@ -75,12 +83,25 @@ impl TableSnapshot {
         matches.take(self, columns)
     }
 
-    /// Returns all rows, or those columns of them, in the order in which they were written.
+    /// Returns all rows, or those columns of them, in the order in which they stand.
     pub fn scan<'a>(
         &'a self,
         columns: Option<&'a [usize]>,
     ) -> impl Iterator<Item = Result<RecordBatch>> + 'a {
-        self.runs.iter().flat_map(move |part| part.run.live_batches(&part.live, columns, SCAN_ROWS))
+        self.parts().filter_map(move |part| self.part(&part, columns).transpose())
+    }
+
+    /// Returns how a scan cuts the rows.
+    pub(super) fn parts(&self) -> impl Iterator<Item = Part> + use<> {
+        let runs: Vec<usize> = self.runs.iter().map(|part| part.run.num_rows()).collect();
+        let parts = |(run, rows)| ranges(rows, SCAN_ROWS).map(move |rows| Part { run, rows });
+        runs.into_iter().enumerate().flat_map(parts)
+    }
+
+    /// Returns the live rows of a part; none where there are none.
+    pub(super) fn part(&self, part: &Part, columns: Option<&[usize]>) -> Result<Option<RecordBatch>> {
+        let LiveRun { run, live, .. } = &self.runs[part.run];
+        run.live_batch(live, columns, part.rows.clone())
     }
 
     pub(super) fn runs(&self) -> &[LiveRun] {

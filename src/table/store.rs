@@ -14,7 +14,7 @@ use super::keys::{Keys, check_row_count, chosen, row_number};
 use super::live_rows::CHUNK_ROWS;
 use super::live_run::{LiveRun, find};
 use super::matches::Place;
-use super::run::{IndexSpec, Run, compacted, has_small_offsets};
+use super::run::{IndexSpec, Run, compacted, has_small_offsets, ranges};
 use super::snapshot::TableSnapshot;
 use crate::error::{Error, Result};
 use crate::flow::ChangeBatch;
@@ -342,8 +342,10 @@ impl Store {
     }
 
     fn merge_runs(&mut self, first: usize, end: usize) -> Result<()> {
-        let parts = self.runs[first..end].iter();
-        let batches = parts.flat_map(|part| part.run.live_batches(&part.live, None, CHUNK_ROWS));
+        let batches = self.runs[first..end].iter().flat_map(|part| {
+            let chunks = ranges(part.run.num_rows(), CHUNK_ROWS);
+            chunks.filter_map(|rows| part.run.live_batch(&part.live, None, rows).transpose())
+        });
         let rows = compacted(&self.schema, &batches.collect::<Result<Vec<_>>>()?)?;
         let merged = LiveRun::new(Run::try_new(rows, vec![], &self.indexes)?);
         self.runs.splice(first..end, [merged]);

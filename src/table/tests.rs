@@ -9,9 +9,12 @@ use arrow::array::{
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
+use datafusion::datasource::MemTable;
+use datafusion::error::DataFusionError;
+use datafusion::prelude::{SessionConfig, SessionContext};
 use proptest::prelude::*;
 
-use super::{IndexId, KeyedTable, Retention, Table, TableSnapshot};
+use super::{IndexId, KeyedTable, ReadPin, Retention, Table, TableScan, TableSnapshot};
 use crate::flow::{ChangeBatch, EpochContext, Operator};
 use crate::time::Watermark;
 
@@ -486,4 +489,79 @@ fn a_table_goes_on_from_its_deltas_and_forgets_what_is_too_old() {
             deltas.extend(operator.take_delta().unwrap());
         }
     }
+}
+
+fn answer(context: &SessionContext, query: &str) -> Vec<String> {
+    let run = async {
+        let batches = context.sql(query).await?.collect().await?;
+        arrow::util::pretty::pretty_format_batches(&batches).map_err(Into::into)
+    };
+    let text = futures::executor::block_on(run).map_err(|error: DataFusionError| error.to_string());
+    let text = text.map_or_else(|error| error, |table| table.to_string());
+    let mut lines: Vec<String> =
+        text.lines().filter(|line| line.starts_with('|')).skip(1).map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn a_plan_reads_a_table_through_its_indexes_and_as_it_is_when_the_plan_runs() {
+    let table = Table::new("pairs".into(), pairs_schema(), vec![0]);
+    let mut writer = table.writer().unwrap();
+    table.require_index(&[2]).unwrap();
+    table.require_index(&[2, 1]).unwrap();
+    let pin = ReadPin::new();
+    let mut config = SessionConfig::new().with_target_partitions(1);
+    config.options_mut().execution.collect_statistics = false;
+    let context = SessionContext::new_with_config(config);
+    context.register_table("looked", Arc::new(TableScan::new(Arc::clone(&table), Arc::clone(&pin)))).unwrap();
+    // The same rows where no filter is pushed down.
+    let plain = |context: &SessionContext| {
+        let batches = table.snapshot().scan(None).collect::<crate::error::Result<Vec<_>>>().unwrap();
+        let rows = MemTable::try_new(pairs_schema(), vec![batches]).unwrap();
+        context.deregister_table("plain").unwrap();
+        context.register_table("plain", Arc::new(rows)).unwrap();
+    };
+    for (epoch, value) in [(1, 5), (2, 6), (3, 7)] {
+        let pairs: Vec<(i64, i64)> = (0..40).map(|pair| (pair * epoch, value + pair % 3)).collect();
+        writer.apply(&half_pairs(&pairs, false), false).unwrap();
+        writer.apply(&half_pairs(&pairs, true), false).unwrap();
+        writer.publish().unwrap();
+        pin.release();
+        plain(&context);
+        let mut answered = 0;
+        for condition in [
+            "id = 4",
+            "4 = id AND value > 3",
+            "id IN (2, 4, 4, 6, 8, 10, 999)",
+            "id = 2 OR id = 4",
+            "id = 2 OR value = 4",
+            "id NOT IN (2, 4)",
+            "id = 4 AND id = 6",
+            "id = NULL",
+            "kind = 'kind 3'",
+            "kind = 'kind 3' AND value IN (6, 7, 994) AND id > 3",
+            "kind IN ('kind 1', 'kind 2') AND id IN (2, 30, 32, 46)",
+            "value = 6",
+            "true",
+        ] {
+            for columns in ["*", "value", "count(*)", "kind, id"] {
+                let query = |table| format!("SELECT {columns} FROM {table} WHERE {condition}");
+                let found = answer(&context, &query("looked"));
+                assert_eq!(found, answer(&context, &query("plain")), "{columns} {condition}");
+                answered += found.len();
+            }
+        }
+        assert!(answered > 100);
+    }
+    // One query sees one epoch, whatever is published between its scans.
+    let before = answer(&context, "SELECT sum(value) FROM looked");
+    writer.apply(&half_pairs(&[(0, 900)], false), false).unwrap();
+    writer.publish().unwrap();
+    assert_eq!(answer(&context, "SELECT sum(value) FROM looked"), before);
+    pin.release();
+    assert_ne!(answer(&context, "SELECT sum(value) FROM looked"), before);
+    let plan = answer(&context, "EXPLAIN SELECT value FROM looked WHERE id = 4 AND value = 3");
+    assert!(plan.iter().any(|line| line.contains("FilterExec: value")), "{plan:?}");
+    assert!(!plan.iter().any(|line| line.contains("FilterExec: id")), "{plan:?}");
 }
