@@ -1,5 +1,8 @@
 //! [`Fragment`]: stateless steps strung together.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::flow::{ChangeBatch, LateRows};
 
@@ -14,6 +17,8 @@ pub struct Tally {
     pub partly_late: u64,
     /// Rows that came after their windows had closed and were put into a later one.
     pub put_later: u64,
+    /// Rows that found no row in a table, by the table's name.
+    pub missing: BTreeMap<Arc<str>, u64>,
     /// Rows that went into an aggregate's state.
     pub merged: u64,
     /// Rows that a step made out of one (`UNNEST`), less the rows it made them of; negative where rows vanish.
@@ -36,6 +41,9 @@ impl Tally {
         self.put_later += other.put_later;
         self.merged += other.merged;
         self.expanded += other.expanded;
+        for (table, rows) in &other.missing {
+            *self.missing.entry(Arc::clone(table)).or_default() += rows;
+        }
     }
 }
 

@@ -196,6 +196,11 @@ impl JoinSpec {
         format!("{}{on}; state: {kept}{alone}", self.name())
     }
 
+    /// Returns whether the result may take back rows that it gave, although none of its inputs does.
+    pub fn withdraws(&self) -> bool {
+        self.unmatched == Unmatched::AtOnce && self.kind.shows_alone()
+    }
+
     /// Returns whether a left row matters only until its first partner.
     pub(super) fn once(&self) -> bool {
         self.unmatched == Unmatched::WhenSure && !self.kind.gives_pairs()

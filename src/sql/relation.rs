@@ -11,6 +11,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use crate::connect::{OnError, SourceConnector};
 use crate::sql::window_spec::WindowSpec;
+use crate::table::Table;
 use crate::time::{EventTimeFormat, WatermarkStrategy};
 
 /// Where a stream's event time comes from.
@@ -41,6 +42,10 @@ pub struct Relation {
     pub source: Arc<dyn SourceConnector>,
     /// The columns that are bounds of windows, where another job of the application aggregated by them.
     pub windows: Vec<WindowColumn>,
+    /// The columns that are the event time of the rows, where another job of the application gives both.
+    pub time_columns: Vec<String>,
+    /// The rows by key, if it is a table.
+    pub table: Option<Arc<Table>>,
 }
 
 /// A column that is part of a window.

@@ -142,6 +142,18 @@ impl WindowSpec {
         Some(SessionWindow { gap_ms, max_ms, grace_ms: self.grace_ms.unwrap_or(0), late: self.late })
     }
 
+    /// Returns how long a window lasts at most, if that is known, in milliseconds.
+    pub fn longest_ms(&self) -> Option<i64> {
+        // A day with a change of the clock is longer.
+        let change_ms = if self.time_zone.is_some() { 2 * 60 * 60 * 1_000 } else { 0 };
+        match self.kind {
+            WindowKind::Tumbling { size_ms }
+            | WindowKind::Hopping { size_ms, .. }
+            | WindowKind::Cumulate { size_ms, .. } => Some(size_ms + change_ms),
+            WindowKind::Session { gap_ms, max_ms } => max_ms.map(|max_ms| max_ms + gap_ms),
+        }
+    }
+
     /// Returns the keyword of the kind.
     pub fn name(&self) -> &'static str {
         match self.kind {

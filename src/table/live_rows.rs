@@ -23,6 +23,11 @@ impl LiveRows {
         Self { rows, live: rows, chunks: vec![None; rows.div_ceil(CHUNK_ROWS)] }
     }
 
+    /// Returns the live rows, ascending.
+    pub(super) fn rows(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.rows).filter(|&row| u32::try_from(row).is_ok_and(|row| self.is_live(row)))
+    }
+
     /// Returns how many rows are live.
     pub(super) fn live(&self) -> usize {
         self.live

@@ -1,7 +1,8 @@
 //! [`Matches`]: which rows of a snapshot were found, and for which of the looking rows.
 
-use arrow::array::{Array, ArrayRef, UInt32Array, new_empty_array, new_null_array};
-use arrow::compute::{interleave, take};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array, new_empty_array, new_null_array};
+use arrow::compute::{filter, interleave, take};
+use arrow::datatypes::UInt32Type;
 
 use super::snapshot::TableSnapshot;
 use crate::error::Result;
@@ -64,6 +65,29 @@ impl Matches {
             }
         };
         Self { probe: probe.into(), places }
+    }
+
+    /// Leaves the matches for which `mask` is true.
+    pub(super) fn filter(self, mask: &BooleanArray) -> Result<Self> {
+        let probe = filter(&self.probe, mask)?.as_primitive::<UInt32Type>().clone();
+        let places = match self.places {
+            Places::OneRun { run, rows } => {
+                let rows = filter(&rows, mask)?.as_primitive::<UInt32Type>().clone();
+                Places::OneRun { run, rows }
+            }
+            Places::Many(places) => {
+                let kept = places.into_iter().zip(mask.values().iter()).filter(|(_, keep)| *keep);
+                Places::Many(kept.map(|(place, _)| place).collect())
+            }
+        };
+        Ok(Self { probe, places })
+    }
+
+    /// Pairs each of `looking` rows with each of the places `rows`.
+    pub(super) fn of_all(looking: u32, rows: &[(usize, usize)]) -> Self {
+        let probe = (0..looking).flat_map(|row| std::iter::repeat_n(row, rows.len())).collect::<Vec<_>>();
+        let places = (0..looking).flat_map(|_| rows.iter().copied()).collect();
+        Self { probe: probe.into(), places: Places::Many(places) }
     }
 
     /// Returns columns of the rows that were found in the runs of `snapshot`.

@@ -78,6 +78,16 @@ impl TableSnapshot {
         Ok(find(&self.runs, index.0, spec, &keys, wanted)?.into_matches())
     }
 
+    /// Finds all rows for each of `looking` rows.
+    pub(super) fn all_for(&self, looking: usize) -> Result<Matches> {
+        check_row_count(looking.saturating_mul(self.num_rows()))?;
+        let mut rows = vec![];
+        for (run, part) in self.runs.iter().enumerate() {
+            rows.extend(part.live.rows().map(|row| (run, row)));
+        }
+        Ok(Matches::of_all(u32::try_from(looking).unwrap_or(u32::MAX), &rows))
+    }
+
     /// Returns columns of the rows that a [`lookup`](Self::lookup) in this snapshot found, by ordinal.
     pub fn take(&self, matches: &Matches, columns: &[usize]) -> Result<Vec<ArrayRef>> {
         matches.take(self, columns)

@@ -57,6 +57,11 @@ impl Table {
         &self.key
     }
 
+    /// Returns the names of the primary key's columns.
+    pub fn key_names(&self) -> impl Iterator<Item = &str> {
+        self.key.iter().map(|&column| self.schema.field(column).name().as_str())
+    }
+
     /// Returns the rows as they were last published.
     pub fn snapshot(&self) -> Arc<TableSnapshot> {
         Arc::clone(&self.published.read())

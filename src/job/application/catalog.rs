@@ -183,6 +183,8 @@ impl Catalog {
             on_error: Some(OnError::Skip),
             source: Arc::new(ErrorTableConnector::new(location)),
             windows: vec![],
+            time_columns: vec![],
+            table: None,
         };
         let declared = DeclaredStream { relation: Some(Arc::new(relation)), ..DeclaredStream::default() };
         self.streams.insert(ERROR_TABLE.to_owned(), declared);
@@ -206,6 +208,8 @@ impl Catalog {
             on_error: None,
             source: Arc::new(source),
             windows,
+            time_columns: vec![],
+            table: None,
         };
         let known = self.streams.entry(name.to_owned()).or_insert_with(|| DeclaredStream {
             columns: None,
@@ -398,6 +402,8 @@ fn relation(
         on_error: time.on_error,
         source: Arc::clone(&source.connector),
         windows: vec![],
+        time_columns: vec![],
+        table: None,
     })
 }
 

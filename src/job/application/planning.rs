@@ -228,6 +228,7 @@ impl<'a> Planning<'a> {
             zone: job_options.timezone,
             ttl_ms: job_options.state_ttl.map(|ttl| i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX)),
             late: job_options.late,
+            missing: std::collections::BTreeMap::new(),
         };
         let work = match self.work(&query, &inputs, &shape, &job_options) {
             Ok(work) => work,

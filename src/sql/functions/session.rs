@@ -18,7 +18,7 @@ use super::extract::ExtractPlanner;
 use super::json::JsonOperators;
 use super::overflow::ConstantOverflow;
 use super::time_number::{TimeArithmetic, TimeComparisons};
-use super::{aggregate, buffer, clock, date, extract, header, json, text, time_argument, window};
+use super::{aggregate, buffer, clock, date, extract, header, join, json, text, time_argument, window};
 
 /// What the plans of a session are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +67,7 @@ pub fn session_state(profile: SessionProfile, clock: &EpochClock) -> SessionStat
         header::functions(),
         window::functions(),
         buffer::functions(),
+        join::functions(),
         vec![extract::date_part_udf()],
     ];
     defaults.extend(ours.into_iter().flatten());
@@ -93,6 +94,8 @@ fn configure(options: &mut ConfigOptions, profile: SessionProfile) {
             optimizer.repartition_sorts = false;
             optimizer.enable_dynamic_filter_pushdown = false;
             optimizer.enable_topk_aggregation = false;
+            // A query in an expression becomes a join, and a join with tables looks rows up.
+            optimizer.enable_physical_uncorrelated_scalar_subquery = false;
         }
     }
 }

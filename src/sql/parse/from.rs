@@ -1,13 +1,14 @@
-//! The `FROM` clause: options and addresses of sources, windows as table functions, and joins that are refused by name.
+//! The `FROM` clause: options and addresses of sources, windows as table functions, joins in time.
 
 use sqlparser::tokenizer::Token;
 
 use super::block::table_window;
 use super::options::option_list;
 use super::query::{Level, Pass, is_query};
+use super::timed_join::timed_joins;
 use super::window_refs::References;
 use crate::error::{Error, Result};
-use crate::sql::clauses::{WINDOW_NAMES, ends_expression, opens_options, source_before};
+use crate::sql::clauses::{WINDOW_NAMES, opens_options, source_before};
 use crate::sql::statement::InlineOptions;
 use crate::sql::tokens::{Tok, closing, expected, span_of};
 use crate::sql::window_spec::WindowSpec;
@@ -16,10 +17,10 @@ impl Pass<'_> {
     /// Rewrites the body of a `FROM` clause.
     pub(super) fn from(&mut self, tokens: &[Tok]) -> Result<Vec<Tok>> {
         let mut out: Vec<Tok> = Vec::with_capacity(tokens.len());
+        let tokens = &timed_joins(tokens, self.end)?;
         let mut at = 0;
         let mut source_next = true;
         while let Some(tok) = tokens.get(at) {
-            refuse(tokens, at)?;
             if source_next && let Some(width) = self.table_function(tokens, at, &mut out)? {
                 at += width;
                 source_next = false;
@@ -157,30 +158,4 @@ fn has_alias(next: Option<&Tok>) -> bool {
         "SEMI", "ANTI", "LATERAL",
     ];
     next.is_some_and(|tok| matches!(tok.token, Token::Word(_)) && !tok.is_any(JOIN_WORDS))
-}
-
-/// Refuses what the language has but this version does not run.
-fn refuse(tokens: &[Tok], at: usize) -> Result<()> {
-    let Some(tok) = tokens.get(at) else { return Ok(()) };
-    let next = tokens.get(at + 1);
-    let next_is = |words: &[&str]| next.is_some_and(|tok| tok.is_any(words));
-    let after = at.checked_sub(1).is_some_and(|i| ends_expression(tokens, i));
-    let span = tok.span.start..next.map_or(tok.span.end, |tok| tok.span.end);
-    let what = if tok.is_word("ASOF") && next_is(&["JOIN"]) {
-        "`ASOF JOIN`"
-    } else if tok.is_word("FOR") && next_is(&["SYSTEM_TIME"]) {
-        "`FOR SYSTEM_TIME AS OF`"
-    } else if tok.is_word("WITHIN")
-        && after
-        && next.is_some_and(|tok| {
-            tok.is_word("INTERVAL") || matches!(tok.token, Token::Number(..) | Token::SingleQuotedString(_))
-        })
-    {
-        "`JOIN … WITHIN`"
-    } else {
-        return Ok(());
-    };
-    Err(Error::not_yet(what)
-        .with_hint("a plain `JOIN` runs over bounded inputs: `--mode batch`")
-        .with_span(span))
 }

@@ -10,6 +10,7 @@ mod options;
 mod query;
 mod rows_window;
 mod statement;
+mod timed_join;
 mod window;
 mod window_refs;
 

@@ -17,6 +17,8 @@ use datafusion::logical_expr::{
     Window, cast, lit,
 };
 
+use super::attach_join::{attach_join, join_needs_time};
+use super::attach_queries::{attach_stream_queries, is_stream_query};
 use super::over::attach_over;
 use super::window_place::{Placing, is_placeholder};
 use super::window_rows::call;
@@ -67,11 +69,18 @@ impl TimeRules {
 pub(super) fn needs_time(plan: &LogicalPlan) -> DataFusionResult<bool> {
     let mut found = false;
     plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Join(join) = node
+            && join_needs_time(join)
+        {
+            found = true;
+            return Ok(TreeNodeRecursion::Stop);
+        }
         node.apply_expressions(|expression| {
             expression.apply(|expression| {
                 found |= match expression {
                     Expr::ScalarFunction(call) => is_placeholder(call),
                     Expr::AggregateFunction(call) => depends_on_order(call),
+                    query if is_stream_query(query) => true,
                     _ => false,
                 };
                 Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
@@ -91,7 +100,8 @@ pub(super) fn attach_time(plan: LogicalPlan, rules: TimeRules) -> DataFusionResu
         }
         LogicalPlan::Filter(filter) => {
             let input = attach_time(Arc::unwrap_or_clone(filter.input), rules)?;
-            let (mut filled, input) = Placing::new(input, rules).rows(vec![filter.predicate])?;
+            let predicate = attach_stream_queries(filter.predicate, &input, rules)?;
+            let (mut filled, input) = Placing::new(input, rules).rows(vec![predicate])?;
             let predicate = filled.pop().unwrap_or_else(|| lit(true));
             Ok(LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(input))?))
         }
@@ -99,6 +109,7 @@ pub(super) fn attach_time(plan: LogicalPlan, rules: TimeRules) -> DataFusionResu
         LogicalPlan::Aggregate(aggregate) => attach_aggregate(aggregate, rules),
         LogicalPlan::Union(union) => attach_union(union, rules),
         LogicalPlan::Window(window) => attach_window(window, rules),
+        LogicalPlan::Join(join) => attach_join(join, rules),
         other => {
             let inputs = other.inputs().into_iter().cloned();
             let inputs = inputs.map(|input| without_hidden(attach_time(input, rules)?));

@@ -22,8 +22,10 @@ use crate::aggregate::{
 use crate::error::{Error, Result};
 use crate::flow::{Filter, Fragment, PlanStep, Project, Slot, Step};
 use crate::sql::functions::fail_on_overflow;
-use crate::sql::plan::stream_plan::{AggregatePlan, StepPlan, WindowPlan};
+use crate::sql::plan::lookup::tables_of;
+use crate::sql::plan::stream_plan::{AggregatePlan, LookupPlan, LookupSide, StepPlan, WindowPlan};
 use crate::sql::relation::WindowPart;
+use crate::table::{LookedUp, Lookup, LookupSpec, QueryTable};
 
 /// Compiles expressions for one worker, whose clock is that of its `state`.
 pub struct Compiler<'a> {
@@ -59,6 +61,7 @@ impl<'a> Compiler<'a> {
                 Box::new(Project::new(expressions.collect::<Result<_>>()?, Arc::clone(output)))
             }
             StepPlan::Plan { name, node, input } => Box::new(self.plan_step(name, node, input)?),
+            StepPlan::Lookup(plan) => Box::new(self.lookup(plan)?),
             StepPlan::PartialAggregate(plan) => {
                 Box::new(PartialAggregate::try_new(Arc::new(self.aggregate(plan)?))?)
             }
@@ -97,6 +100,57 @@ impl<'a> Compiler<'a> {
         let planner = DefaultPhysicalPlanner::default();
         let plan = futures::executor::block_on(planner.create_physical_plan(&node, self.state))?;
         Ok(PlanStep::new(name.to_owned(), plan, slot, self.state.task_ctx()))
+    }
+
+    fn lookup(&self, plan: &LookupPlan) -> Result<Lookup> {
+        let wanted: Vec<usize> = plan.keys.iter().map(|(_, column)| *column).collect();
+        let (side, index): (Arc<dyn LookedUp>, _) = match &plan.side {
+            LookupSide::Table(relation) => {
+                let Some(table) = &relation.table else {
+                    return Err(Error::internal(format!("`{}` is no table", relation.name)));
+                };
+                let index = (!wanted.is_empty()).then(|| table.require_index(&wanted)).transpose()?;
+                (Arc::clone(table) as Arc<dyn LookedUp>, index)
+            }
+            LookupSide::Query { plan, made } => {
+                let mut made = made.lock();
+                let query = match made.as_ref() {
+                    Some(query) => Arc::clone(query),
+                    None => Arc::new(self.query_table(plan, wanted)?),
+                };
+                *made = Some(Arc::clone(&query));
+                let index = query.index()?;
+                (query as Arc<dyn LookedUp>, index)
+            }
+        };
+        let keys = plan.keys.iter().map(|(key, _)| self.expression(key, &plan.input));
+        let condition = plan.condition.as_ref().map(|condition| self.expression(condition, &plan.pair));
+        let table = match &plan.side {
+            LookupSide::Table(relation) => Some(Arc::from(relation.name.as_str())),
+            LookupSide::Query { .. } => None,
+        };
+        Ok(Lookup::new(LookupSpec {
+            name: plan.describe(),
+            kind: plan.kind,
+            side,
+            index,
+            keys: keys.collect::<Result<_>>()?,
+            columns: plan.columns.clone(),
+            given: plan.given,
+            condition: condition.transpose()?,
+            pair: Arc::clone(plan.pair.inner()),
+            output: Arc::clone(&plan.output),
+            null_aware: plan.keys.first().map(|(_, column)| *column).filter(|_| plan.null_aware),
+            table,
+            must_find: plan.must_find,
+        }))
+    }
+
+    fn query_table(&self, plan: &LogicalPlan, key: Vec<usize>) -> Result<QueryTable> {
+        let reads = tables_of(plan).into_iter().filter_map(|relation| relation.table.clone()).collect();
+        let planner = DefaultPhysicalPlanner::default();
+        let plan = futures::executor::block_on(planner.create_physical_plan(plan, self.state))?;
+        Ok(QueryTable::new(plan, self.state.task_ctx(), reads, key))
     }
 
     fn window(&self, plan: &WindowPlan, input: &DFSchema) -> Result<WindowKey> {

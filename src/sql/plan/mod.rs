@@ -1,13 +1,18 @@
 //! From a parsed query to what runs: logical plan, time attached, optimised, split into stages.
 
 mod attach;
+mod attach_join;
+mod attach_queries;
 mod compile;
 mod diagnose;
 mod errors;
 mod event_time;
 mod header_writes;
-mod joins;
+mod join;
+mod keyed_subqueries;
+mod lookup;
 mod nesting;
+mod on_missing;
 mod over;
 mod planner;
 mod prepared;
@@ -15,8 +20,11 @@ mod repeatable;
 mod rewrite;
 mod row_order;
 mod split;
+mod stream_join;
 mod stream_plan;
+mod subqueries;
 mod suggested;
+mod time_bound;
 mod top;
 mod views;
 mod window_place;
@@ -26,10 +34,12 @@ mod window_trace;
 pub use compile::Compiler;
 pub use event_time::adopt_event_times;
 pub use header_writes::{HeaderRules, gives_no_column, write_headers};
+pub use on_missing::OnMissing;
 pub use planner::{Inputs, Planner, Shape};
 pub use split::{Emission, scan_plan};
 pub use stream_plan::{
-    AggregatePlan, OperatorKind, OperatorPlan, ScanPlan, StepPlan, StreamPlan, Target, WindowPlan,
+    AggregatePlan, LookupPlan, LookupSide, OperatorKind, OperatorPlan, ScanPlan, StepPlan, StreamPlan,
+    Target, WindowPlan,
 };
 pub use suggested::suggested_columns;
 pub use views::{inline_views, relation_names};

@@ -5,22 +5,24 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ScalarValue};
-use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Subquery, cast};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
 use sqlparser::ast::Query;
 use sqlparser::tokenizer::Span;
 
 use super::attach::{Lateness, TimeRules, attach_time, carried, needs_time, without_hidden};
+use super::attach_queries::attach_queries;
 use super::diagnose::diagnose;
 use super::errors::{planning_error, unknown_relation};
-use super::joins::{join_in, subquery_in};
+use super::keyed_subqueries::join_keyed_subqueries;
+use super::on_missing::{OnMissing, with_missing};
 use super::over::has_over;
 use super::prepared::{Prepared, known};
 use super::split::{Emission, SplitRequest, split};
 use super::stream_plan::StreamPlan;
+use super::subqueries::subquery_in;
 use crate::error::{Error, Result};
 use crate::sql::functions::{EpochClock, SessionProfile, byte_range, session_state, with_checked_arithmetic};
 use crate::sql::relation::{Relation, SystemColumn};
@@ -54,6 +56,8 @@ pub struct Shape {
     pub ttl_ms: Option<i64>,
     /// What becomes of rows whose windows have ended.
     pub late: LateRule,
+    /// What becomes of rows that find nothing in a table, by the table's name.
+    pub missing: BTreeMap<String, OnMissing>,
 }
 
 /// Plans queries.
@@ -95,19 +99,22 @@ impl Planner {
         let plan = self.logical_plan(&self.stream, query, text, inputs, shape, Lateness::AboveAggregates)?;
         let plan = self.stream.optimize(&plan).map_err(|error| planning_error(error, text, &relations))?;
         let corrects = shape.late == LateRule::Correct;
-        let expires = shape.ttl_ms.is_some();
-        let request = SplitRequest { emit: emission.0, unwindowed: emission.1, corrects, expires };
+        let ttl_ms = shape.ttl_ms;
+        let must_find = shape.missing.iter().filter(|(_, rule)| **rule == OnMissing::Fail);
+        let must_find = must_find.map(|(table, _)| table.clone()).collect();
+        let request = SplitRequest {
+            emit: emission.0,
+            unwindowed: emission.1,
+            corrects,
+            ttl_ms,
+            must_find: &must_find,
+        };
         if let Some((what, place)) = subquery_in(query)
             && has_subquery(&plan)?
         {
             return Err(not_in_a_stream(what, place, text));
         }
-        split(&plan, request, &self.stream).map_err(|error| {
-            match join_in(query).filter(|_| error.message().starts_with("a join in a stream")) {
-                Some((what, place)) => not_in_a_stream(what, place, text),
-                None => error,
-            }
-        })
+        split(&plan, request, &self.stream)
     }
 
     /// Checks a query that is not run by itself, such as a view.
@@ -145,12 +152,15 @@ impl Planner {
         let relations = known(inputs);
         let prepared = Prepared::new(query, text, inputs)?;
         let plan = prepared.plan(state)?;
+        let plan = join_keyed_subqueries(plan)
+            .and_then(|plan| with_missing(plan, &shape.missing))
+            .map_err(|error| planning_error(error, text, &relations))?;
         let over = lateness != Lateness::Never && has_over(&plan)?;
         let expires = lateness != Lateness::Never && shape.ttl_ms.is_some();
         let plan = if needs_time(&plan)? || shape.carry_time || over || expires {
             let Shape { grace_ms, zone, late, ttl_ms, .. } = *shape;
             let rules = TimeRules { lateness, grace_ms, zone, late, ttl_ms };
-            let attached = attach_subqueries(plan, rules)
+            let attached = attach_queries(plan, rules)
                 .and_then(|plan| attach_time(plan, rules))
                 .map_err(|error| planning_error(error, text, &relations))?;
             top_columns(attached, shape.carry_time)?
@@ -204,19 +214,6 @@ fn not_in_a_stream(what: &str, place: Span, text: &str) -> Error {
         Some(place) => error.with_span(place),
         None => error,
     }
-}
-
-/// Attaches time in the queries that stand in expressions.
-fn attach_subqueries(plan: LogicalPlan, rules: TimeRules) -> DataFusionResult<LogicalPlan> {
-    let attach = |query: LogicalPlan| match query {
-        LogicalPlan::Subquery(query) => {
-            let inner = attach_subqueries(Arc::unwrap_or_clone(query.subquery), rules)?;
-            let inner = without_hidden(attach_time(inner, rules)?)?;
-            Ok(Transformed::yes(LogicalPlan::Subquery(Subquery { subquery: Arc::new(inner), ..query })))
-        }
-        other => Ok(Transformed::no(other)),
-    };
-    Ok(plan.transform_down(|node| node.map_subqueries(attach))?.data)
 }
 
 /// Leaves the visible columns, and after them time and watermark if they are wanted.

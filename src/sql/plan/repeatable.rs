@@ -20,6 +20,13 @@ pub(super) fn require_repeatable_steps(steps: &[StepPlan]) -> Result<()> {
             StepPlan::PartialAggregate(plan) | StepPlan::RetractedRows(plan) => {
                 require_repeatable_aggregate(plan)?;
             }
+            StepPlan::Lookup(plan) => {
+                return Err(Error::not_yet(format!(
+                    "`{}` between a changelog and an aggregate",
+                    plan.describe()
+                ))
+                .with_hint("join the table below the inner aggregate, or above the outer one"));
+            }
             StepPlan::Plan { node, .. } => node.expressions().iter().try_for_each(require_repeatable)?,
         }
     }

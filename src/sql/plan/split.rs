@@ -3,6 +3,7 @@
 //! Only nodes that are known to be right row by row go into steps. `LIMIT`, `ORDER BY` and `DISTINCT` would silently
 //! become per-batch there, so they are operators; whatever is not listed here is refused by name.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
@@ -22,6 +23,7 @@ use crate::sql::plan::repeatable::require_repeatable_steps;
 use crate::sql::plan::stream_plan::{
     AggregatePlan, OperatorKind, OperatorPlan, PortPlan, ScanPlan, StepPlan, StreamPlan, Target, WindowPlan,
 };
+use crate::sql::plan::time_bound::event_time_columns;
 use crate::sql::plan::top::{FirstRows, PlannedTop, first_rows};
 use crate::sql::plan::window_trace::{TracedWindow, trace_window, window_columns};
 use crate::sql::relation::{Relation, RelationTable, SystemColumn, WindowPart};
@@ -38,19 +40,25 @@ pub enum Emission {
 
 /// What splitting a plan must know of the query.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct SplitRequest {
+pub(super) struct SplitRequest<'a> {
     /// `EMIT …`, if the query says it.
     pub(super) emit: Option<Emission>,
     /// What aggregates without a window do if the query does not say.
     pub(super) unwindowed: Emission,
     /// Whether windows are given at their end and corrected by late rows.
     pub(super) corrects: bool,
-    /// Whether keys that nobody touches are to be forgotten.
-    pub(super) expires: bool,
+    /// How long keys that nobody touches are kept, if not for ever, in milliseconds of event time.
+    pub(super) ttl_ms: Option<i64>,
+    /// The tables in which each row must find something.
+    pub(super) must_find: &'a BTreeSet<String>,
 }
 
 /// Cuts `plan` into scans, steps and operators.
-pub(super) fn split(plan: &LogicalPlan, request: SplitRequest, state: &SessionState) -> Result<StreamPlan> {
+pub(super) fn split(
+    plan: &LogicalPlan,
+    request: SplitRequest<'_>,
+    state: &SessionState,
+) -> Result<StreamPlan> {
     let mut splitter = Splitter { request, state, scans: vec![], operators: vec![] };
     let changelog = splitter.flow(plan, vec![], Target::Sink, Place::Top)?;
     // Operators were found from the sink upwards; the driver wants each after those that feed it.
@@ -68,13 +76,14 @@ pub(super) fn split(plan: &LogicalPlan, request: SplitRequest, state: &SessionSt
         operators: splitter.operators,
         output: schema_of(plan),
         windows: window_columns(plan),
+        time_columns: event_time_columns(plan),
         changelog,
     })
 }
 
 /// Where a node stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     /// Nothing stateful is between it and the sink.
     Top,
     /// Below an operator that answers when the input ends.
@@ -83,16 +92,16 @@ enum Place {
     BelowRows,
 }
 
-struct Splitter<'a> {
-    request: SplitRequest,
-    state: &'a SessionState,
-    scans: Vec<ScanPlan>,
-    operators: Vec<OperatorPlan>,
+pub(super) struct Splitter<'a> {
+    pub(super) request: SplitRequest<'a>,
+    pub(super) state: &'a SessionState,
+    pub(super) scans: Vec<ScanPlan>,
+    pub(super) operators: Vec<OperatorPlan>,
 }
 
 impl Splitter<'_> {
     /// Adds `plan`, whose rows go through `after` to `target`; returns whether its result withdraws rows.
-    fn flow(
+    pub(super) fn flow(
         &mut self,
         plan: &LogicalPlan,
         mut after: Vec<StepPlan>,
@@ -126,6 +135,7 @@ impl Splitter<'_> {
             LogicalPlan::TableScan(scan) => self.scan(scan, after, target).map(|()| false),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate, after, target, place),
             LogicalPlan::Window(window) => self.over(window, after, target),
+            LogicalPlan::Join(join) => self.join(join, after, target, place),
             LogicalPlan::Sort(sort) => self.sort(sort, after, target),
             LogicalPlan::Limit(limit) => self.limit(limit, after, target),
             other => Err(refused(other)),
@@ -319,7 +329,7 @@ impl Splitter<'_> {
     }
 
     fn refuse_ttl(&self, what: &str) -> Result<()> {
-        if self.request.expires {
+        if self.request.ttl_ms.is_some() {
             return Err(Error::not_yet(format!("`state.ttl` for {what}")).with_hint("leave `state.ttl` out"));
         }
         Ok(())
@@ -389,7 +399,7 @@ impl Splitter<'_> {
     }
 
     /// Fails if a scan below `plan` never ends.
-    fn require_bounded(&self, plan: &LogicalPlan, what: &str) -> Result<()> {
+    pub(super) fn require_bounded(&self, plan: &LogicalPlan, what: &str) -> Result<()> {
         for input in plan.inputs() {
             self.require_bounded(input, what)?;
         }
@@ -461,7 +471,6 @@ fn schema_of(plan: &LogicalPlan) -> Arc<Schema> {
 /// Returns the error for a node that has no streaming form yet.
 fn refused(plan: &LogicalPlan) -> Error {
     let what = match plan {
-        LogicalPlan::Join(_) => "a join in a stream",
         LogicalPlan::Subquery(_) => "a subquery in a stream",
         LogicalPlan::RecursiveQuery(_) => "a recursive query in a stream",
         LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => "a query without a stream",

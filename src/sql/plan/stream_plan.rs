@@ -8,14 +8,16 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use datafusion::common::{DFSchema, DFSchemaRef};
+use datafusion::common::{DFSchema, DFSchemaRef, JoinType};
 use datafusion::logical_expr::{Expr, LogicalPlan};
+use parking_lot::Mutex;
 
 use crate::aggregate::{AggregateSpec, Retraction, Showing};
 use crate::join::JoinSpec;
 use crate::over::{BufferedOverSpec, OverSpec, TopRowsSpec, WindowedOverSpec};
 use crate::sql::relation::{Relation, SystemColumn, WindowColumn, WindowPart};
 use crate::sql::window_spec::WindowSpec;
+use crate::table::QueryTable;
 
 /// A query as scans, steps and operators.
 #[derive(Debug, Clone)]
@@ -28,6 +30,8 @@ pub struct StreamPlan {
     pub output: SchemaRef,
     /// The columns of the result that are parts of windows.
     pub windows: Vec<WindowColumn>,
+    /// The columns of the result that are its rows' event time.
+    pub time_columns: Vec<String>,
     /// Whether the result withdraws rows.
     pub changelog: bool,
 }
@@ -107,10 +111,83 @@ pub enum StepPlan {
         /// The schema of the batch.
         input: SchemaRef,
     },
+    /// Finds the partners of rows in a table.
+    Lookup(Box<LookupPlan>),
     /// Aggregates each batch.
     PartialAggregate(Box<AggregatePlan>),
     /// Computes what an aggregate over a changelog keeps of each row.
     RetractedRows(Box<AggregatePlan>),
+}
+
+/// A join of rows with a table before it is compiled.
+#[derive(Debug, Clone)]
+pub struct LookupPlan {
+    /// Which rows come; the left side is the rows that look.
+    pub kind: JoinType,
+    /// What they look in.
+    pub side: LookupSide,
+    /// What a row looks for, and the column that has it.
+    pub keys: Vec<(Expr, usize)>,
+    /// The columns of the side that follow the row's own in a pair.
+    pub columns: Vec<usize>,
+    /// How many of them are in the result.
+    pub given: usize,
+    /// What else is true of a pair.
+    pub condition: Option<Expr>,
+    /// The schema of the rows.
+    pub input: DFSchemaRef,
+    /// The schema of a pair.
+    pub pair: DFSchemaRef,
+    /// The result.
+    pub output: SchemaRef,
+    /// Whether it is `NOT IN`.
+    pub null_aware: bool,
+    /// Whether a row that finds nothing is an error.
+    pub must_find: bool,
+}
+
+impl LookupPlan {
+    /// Returns what `EXPLAIN` shows.
+    pub fn describe(&self) -> String {
+        let kind = match self.kind {
+            JoinType::Inner => "look up",
+            JoinType::Left => "look up, keeping all,",
+            JoinType::LeftSemi => "keep what is found",
+            JoinType::LeftAnti => "keep what is not found",
+            _ => "mark what is found",
+        };
+        match &self.side {
+            LookupSide::Table(relation) => {
+                let key = self.keys.iter().map(|(_, column)| relation.schema.field(*column).name().as_str());
+                let key = key.collect::<Vec<_>>();
+                if key.is_empty() {
+                    return format!("{kind} in `{}`: all rows for each", relation.name);
+                }
+                let own: Vec<&str> = relation.table.iter().flat_map(|table| table.key_names()).collect();
+                let index = if own == key { "primary key" } else { "secondary index" };
+                format!("{kind} in `{}` by {index} ({})", relation.name, key.join(", "))
+            }
+            LookupSide::Query { plan, .. } => {
+                let names = super::lookup::tables_of(plan);
+                let names = names.iter().map(|relation| format!("`{}`", relation.name));
+                format!("{kind} in a query over {}", names.collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+}
+
+/// What rows are looked up in.
+#[derive(Debug, Clone)]
+pub enum LookupSide {
+    /// A table.
+    Table(Arc<Relation>),
+    /// The result of a query over tables.
+    Query {
+        /// The query.
+        plan: LogicalPlan,
+        /// The result, once a worker has made it.
+        made: Arc<Mutex<Option<Arc<QueryTable>>>>,
+    },
 }
 
 /// An aggregation before it is compiled.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::catalog::default_table_source::source_as_provider;
-use datafusion::common::{Column, ScalarValue};
+use datafusion::common::{Column, JoinType, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
 
@@ -80,6 +80,15 @@ pub(super) fn below<'a>(column: &Column, plan: &'a LogicalPlan) -> Option<(Expr,
         LogicalPlan::Filter(filter) => same(&filter.input, ordinal),
         LogicalPlan::Sort(sort) => same(&sort.input, ordinal),
         LogicalPlan::Limit(limit) => same(&limit.input, ordinal),
+        LogicalPlan::Join(join) => {
+            let left = join.left.schema().fields().len();
+            match (join.join_type, ordinal.checked_sub(left)) {
+                (JoinType::RightSemi | JoinType::RightAnti, _) => same(&join.right, ordinal),
+                (_, None) => same(&join.left, ordinal),
+                (JoinType::LeftMark | JoinType::RightMark, Some(_)) => return None,
+                (_, Some(ordinal)) => same(&join.right, ordinal),
+            }
+        }
         LogicalPlan::Window(window) if ordinal < window.input.schema().fields().len() => {
             same(&window.input, ordinal)
         }

@@ -1,0 +1,99 @@
+//! Splitting at joins: with tables rows are looked up in a step; streams meet in an operator.
+
+use std::sync::Arc;
+
+use datafusion::common::JoinType;
+use datafusion::logical_expr::{Join, LogicalPlan};
+
+use super::attach_join::reads_only_tables;
+use super::compile::Compiler;
+use super::lookup::{flipped, plan_lookup};
+use super::split::{Emission, Place, Splitter};
+use super::stream_join::{Conditions, PlannedJoin, Sides, plan_stream_join, with_plain_keys};
+use super::stream_plan::{OperatorKind, OperatorPlan, PortPlan, StepPlan, Target};
+use crate::error::{Error, Result};
+
+impl Splitter<'_> {
+    /// Adds a join, whose rows go through `after` to `target`; returns whether its result withdraws rows.
+    pub(super) fn join(
+        &mut self,
+        join: &Join,
+        mut after: Vec<StepPlan>,
+        target: Target,
+        place: Place,
+    ) -> Result<bool> {
+        let version = Conditions::of(join)?.version().is_some();
+        let tables = (reads_only_tables(&join.left), reads_only_tables(&join.right));
+        match tables {
+            (false, true) if !version => {
+                after.insert(0, plan_lookup(join, self.request.must_find)?);
+                if self.flow(&join.left, after, target, place)? {
+                    return Err(Error::not_yet("looking rows of a changelog up in a table")
+                        .with_hint("join the table below the aggregate, or give the aggregate a WINDOW"));
+                }
+                Ok(false)
+            }
+            (true, false) if join.join_type != JoinType::Full => {
+                self.flow(&flipped(join)?, after, target, place)
+            }
+            _ => self.streams(join, after, target, place),
+        }
+    }
+
+    fn streams(&mut self, join: &Join, after: Vec<StepPlan>, target: Target, place: Place) -> Result<bool> {
+        if let Some(rewritten) = with_plain_keys(join)? {
+            return self.flow(&rewritten, after, target, place);
+        }
+        let ordinal = self.operators.len();
+        let keys = super::stream_join::keys_of(join)?;
+        let port = |input: &LogicalPlan, keys: &[usize]| PortPlan {
+            schema: Arc::clone(input.schema().inner()),
+            exchange: (!keys.is_empty()).then(|| keys.to_vec()),
+        };
+        let ends = [&join.left, &join.right]
+            .iter()
+            .all(|side| reads_only_tables(side) || self.require_bounded(side, "a join").is_ok());
+        let emit = self.request.emit.unwrap_or(self.request.unwindowed);
+        let explicit = place == Place::Top && self.request.emit == Some(Emission::Changes);
+        let tables = reads_only_tables(&join.left) && reads_only_tables(&join.right);
+        let mut sides = Sides {
+            end: ends,
+            change: false,
+            ttl_ms: self.request.ttl_ms,
+            at_once: explicit || (tables && emit == Emission::Changes),
+        };
+        let compiler = Compiler::new(self.state);
+        let PlannedJoin { spec, before } = plan_stream_join(join, sides, &compiler)?;
+        let withdraws = spec.withdraws();
+        self.operators.push(OperatorPlan {
+            kind: OperatorKind::Join(Arc::new(spec)),
+            ports: vec![port(&join.left, &keys[0]), port(&join.right, &keys[1])],
+            steps: after,
+            target,
+        });
+        let since = (self.scans.len(), self.operators.len());
+        for (port, side) in [&join.left, &join.right].into_iter().enumerate() {
+            let target = Target::Operator { operator: ordinal, port };
+            sides.change |= self.flow(side, vec![], target, Place::BelowRows)?;
+        }
+        if sides.change {
+            let PlannedJoin { spec, .. } = plan_stream_join(join, sides, &compiler)?;
+            self.operators[ordinal].kind = OperatorKind::Join(Arc::new(spec));
+            return Ok(true);
+        }
+        for (port, steps) in before.into_iter().enumerate() {
+            self.add_steps(Target::Operator { operator: ordinal, port }, &steps, since);
+        }
+        Ok(withdraws)
+    }
+
+    /// Adds steps to all that goes to `target`, of what was added since.
+    fn add_steps(&mut self, target: Target, steps: &[StepPlan], since: (usize, usize)) {
+        for scan in self.scans.iter_mut().skip(since.0).filter(|scan| scan.target == target) {
+            scan.steps.extend_from_slice(steps);
+        }
+        for operator in self.operators.iter_mut().skip(since.1).filter(|operator| operator.target == target) {
+            operator.steps.extend_from_slice(steps);
+        }
+    }
+}
