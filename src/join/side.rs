@@ -256,16 +256,16 @@ impl Side {
 
     /// Takes the rows out to which no partner came, and none can come any more.
     pub(super) fn take_alone(&mut self, watermark: Watermark) -> Vec<(RowId, Shown)> {
-        let (keeping, port, first) = (self.spec.keeping, self.port, self.chunks.first());
+        let (spec, port, first) = (Arc::clone(&self.spec), self.port, self.chunks.first());
         let Self { waiting, kept, .. } = self;
         let is_alone = |id: RowId| {
             let kept = usize::try_from(id - first).ok().and_then(|ordinal| kept.get(ordinal));
             kept.is_some_and(|kept| kept.partners == 0)
         };
-        let mut alone = waiting.take_while(|time, _| keeping.is_over(port, time, watermark));
+        let mut alone = waiting.take_while(|time, _| spec.is_over(port, time, watermark));
         // Of the rows that wait on, the earliest is to be one that may come out.
         waiting.take_while(|_, id| !is_alone(id));
-        let comes_out = self.spec.kind.shows_alone();
+        let comes_out = spec.kind.shows_alone();
         alone.retain(|&id| comes_out && is_alone(id));
         alone.into_iter().map(|id| (id, Shown::Alone)).collect()
     }
@@ -283,8 +283,8 @@ impl Side {
 
     /// Drops the rows that can have no partner any more.
     pub(super) fn drop_before(&mut self, watermark: Watermark) -> Result<()> {
-        let (keeping, port) = (self.spec.keeping, self.port);
-        let is_over = |chunk: &Chunk| keeping.is_over(port, chunk.latest, watermark);
+        let (spec, port) = (Arc::clone(&self.spec), self.port);
+        let is_over = |chunk: &Chunk| spec.is_over(port, chunk.latest, watermark);
         while self.chunks.iter().next().is_some_and(is_over) {
             let Some(chunk) = self.chunks.pop_front() else { break };
             let dropped = self.kept.drain(..chunk.rows.num_rows());
@@ -298,7 +298,7 @@ impl Side {
         // Rows that are far ahead of the others may stand before them, and keep them.
         let dead = self.chunks.iter().map(|chunk| match chunk.rows.num_rows() {
             all if is_over(chunk) => all,
-            all if keeping.is_over(port, chunk.middle, watermark) => all.div_ceil(2),
+            all if spec.is_over(port, chunk.middle, watermark) => all.div_ceil(2),
             _ => 0,
         });
         let dead = self.gone + dead.sum::<usize>();
@@ -315,9 +315,8 @@ impl Side {
         let mut kept = old.kept.iter();
         for chunk in old.chunks.iter() {
             let own: Vec<&Kept> = kept.by_ref().take(chunk.rows.num_rows()).collect();
-            let is_alive = |kept: &Kept| {
-                !kept.gone && !self.spec.keeping.is_over(self.port, kept.moment.time, watermark)
-            };
+            let is_alive =
+                |kept: &Kept| !kept.gone && !self.spec.is_over(self.port, kept.moment.time, watermark);
             let alive = BooleanArray::from(own.iter().map(|kept| is_alive(kept)).collect::<Vec<bool>>());
             let rows = filter_record_batch(&chunk.rows, &alive)?;
             let own: Vec<&Kept> = own.into_iter().filter(|kept| is_alive(kept)).collect();

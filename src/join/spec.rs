@@ -73,6 +73,9 @@ pub struct JoinSpec {
     pub times: Option<[usize; 2]>,
     /// The column of each side that is the running watermark of the row's partition; wanted where rows stay for a time.
     pub marks: Option<[usize; 2]>,
+    /// How far the time of a side may be behind the watermark when a row comes, in milliseconds: 0 where it is the event
+    /// time of the rows, more where these are pairs that have the time of their later half.
+    pub lags: [i64; 2],
     /// How long rows wait.
     pub keeping: Keeping,
     /// What else is true of a pair, over the columns of the left side and then those of the right.
@@ -136,25 +139,25 @@ impl Keeping {
             Self::Always => true,
         }
     }
-
-    /// Returns whether no partner can come any more to a row of the side `port` at `time`.
-    ///
-    /// A row that still comes is at or after the watermark, and so is its mark.
-    pub(super) fn is_over(self, port: usize, time: i64, watermark: Watermark) -> bool {
-        if watermark == Watermark::END {
-            return true;
-        }
-        let last = match self {
-            Self::Within { upper_ms, .. } if port == 0 => time.saturating_add(upper_ms),
-            Self::Within { lower_ms, .. } => time.saturating_sub(lower_ms),
-            Self::For { ttl_ms } => time.saturating_add(ttl_ms),
-            Self::Always => return false,
-        };
-        last < watermark.millis()
-    }
 }
 
 impl JoinSpec {
+    /// Returns whether no partner can come any more to a row of the side `port` at `time`.
+    ///
+    /// A row that still comes is at or after the watermark, and so is its mark.
+    pub(super) fn is_over(&self, port: usize, time: i64, watermark: Watermark) -> bool {
+        if watermark == Watermark::END {
+            return true;
+        }
+        let last = match self.keeping {
+            Keeping::Within { upper_ms, .. } if port == 0 => time.saturating_add(upper_ms),
+            Keeping::Within { lower_ms, .. } => time.saturating_sub(lower_ms),
+            Keeping::For { ttl_ms } => time.saturating_add(ttl_ms),
+            Keeping::Always => return false,
+        };
+        last.saturating_add(self.lags[1 - port]) < watermark.millis()
+    }
+
     /// Returns the name that `EXPLAIN` and reports show.
     pub fn name(&self) -> &'static str {
         let within = matches!(self.keeping, Keeping::Within { .. });

@@ -109,8 +109,7 @@ impl StreamJoin {
         let found = self.sides[port].find(rows, &hashes)?;
         let (mut ids, mut found_moments, mut unknown) = (vec![], vec![], vec![]);
         for (&moment, found) in moments.iter().zip(found) {
-            let had_expired =
-                self.spec.keeping.is_over(port, moment.time, Watermark::from_millis(moment.mark));
+            let had_expired = self.spec.is_over(port, moment.time, Watermark::from_millis(moment.mark));
             unknown.push(found.is_none() && !had_expired);
             if let Some(id) = found.filter(|_| !had_expired) {
                 ids.push(id);

@@ -129,6 +129,7 @@ impl Case {
         };
         let keys = if self.keyed { vec![0] } else { vec![] };
         JoinSpec {
+            lags: [0, 0],
             kind: self.kind,
             inputs: [Arc::clone(&input), input],
             keys: [keys.clone(), keys],

@@ -54,7 +54,7 @@ impl Splitter<'_> {
             .iter()
             .all(|side| reads_only_tables(side) || self.require_bounded(side, "a join").is_ok());
         let emit = self.request.emit.unwrap_or(self.request.unwindowed);
-        let explicit = place == Place::Top && self.request.emit == Some(Emission::Changes);
+        let explicit = place != Place::BelowEnd && self.request.emit == Some(Emission::Changes);
         let tables = reads_only_tables(&join.left) && reads_only_tables(&join.right);
         let mut sides = Sides {
             end: ends,
@@ -62,6 +62,8 @@ impl Splitter<'_> {
             ttl_ms: self.request.ttl_ms,
             at_once: explicit || (tables && emit == Emission::Changes),
         };
+        let at_end = place == Place::BelowEnd || (place == Place::Top && emit == Emission::Final);
+        let below = if at_end { Place::BelowEnd } else { Place::BelowRows };
         let compiler = Compiler::new(self.state);
         let PlannedJoin { spec, before } = plan_stream_join(join, sides, &compiler)?;
         let withdraws = spec.withdraws();
@@ -74,7 +76,7 @@ impl Splitter<'_> {
         let since = (self.scans.len(), self.operators.len());
         for (port, side) in [&join.left, &join.right].into_iter().enumerate() {
             let target = Target::Operator { operator: ordinal, port };
-            sides.change |= self.flow(side, vec![], target, Place::BelowRows)?;
+            sides.change |= self.flow(side, vec![], target, below)?;
         }
         if sides.change {
             let PlannedJoin { spec, .. } = plan_stream_join(join, sides, &compiler)?;

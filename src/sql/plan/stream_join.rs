@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{Column, DFSchema, JoinType, NullEquality};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{BinaryExpr, Expr, Join, LogicalPlan, Operator, Projection};
+use datafusion::logical_expr::{Expr, ExprSchemable, Join, LogicalPlan, Projection};
 
 use super::attach_join::read_bounds;
 use super::compile::Compiler;
 use super::stream_plan::StepPlan;
-use super::time_bound::{TimeBound, same_window};
+use super::time_bound::{TimeBound, same_window, time_lag};
 use crate::error::{Error, Result};
 use crate::join::{JoinKind, JoinSpec, Keeping, Unmatched};
 use crate::sql::functions::meets_function;
@@ -133,15 +134,15 @@ pub(super) fn with_plain_keys(join: &Join) -> Result<Option<LogicalPlan>> {
 pub(super) fn plan_stream_join(join: &Join, sides: Sides, compiler: &Compiler<'_>) -> Result<PlannedJoin> {
     let kind = kind_of(join)?;
     let Conditions { meeting, rest } = Conditions::of(join)?;
-    let bound = bound_of(join, meeting.as_ref(), &rest);
-    let window = same_window(&join.on, &join.left, &join.right);
+    let window = same_window(&join.on, &join.left, &join.right).filter(|_| !sides.change);
+    let within = within(join, meeting.as_ref())?.filter(|_| !sides.change);
     let mut before = [vec![], vec![]];
-    let (mut times, mut marks) = (None, None);
-    let keeping = if let (Some(window), false) = (&window, sides.change) {
+    let (mut times, mut marks, mut lags) = (None, None, [0, 0]);
+    let keeping = if let Some(window) = &window {
         times = Some([ordinal(&window.bounds[0], &join.left)?, ordinal(&window.bounds[1], &join.right)?]);
         Keeping::Within { lower_ms: -window.slack_ms, upper_ms: window.slack_ms }
-    } else if let Some(meeting) = meeting.as_ref().filter(|_| bound.is_bounded() && !sides.change) {
-        times = Some(meeting.ordinals(0, join)?);
+    } else if let (Some((bound, columns, behind)), Some(meeting)) = (within, &meeting) {
+        (times, lags) = (Some(columns), behind);
         for ((steps, side), [time, mark]) in
             before.iter_mut().zip([&join.left, &join.right]).zip(&meeting.times)
         {
@@ -167,6 +168,7 @@ pub(super) fn plan_stream_join(join: &Join, sides: Sides, compiler: &Compiler<'_
         nulls_match: join.null_equality == NullEquality::NullEqualsNull,
         times,
         marks,
+        lags,
         keeping,
         condition: conjunction(rest).map(|rest| compiler.expression(&rest, &pair)).transpose()?,
         pair: Arc::clone(pair.inner()),
@@ -180,19 +182,29 @@ fn is_within(keeping: Keeping) -> bool {
     matches!(keeping, Keeping::Within { .. })
 }
 
-fn bound_of(join: &Join, meeting: Option<&Meeting>, rest: &[Expr]) -> TimeBound {
-    let mut bound = TimeBound::NONE;
-    if let Some((lower, upper)) = meeting.and_then(|meeting| read_bounds(&meeting.text)) {
-        bound = TimeBound { lower, upper };
+/// Returns how far apart rows may be, by which columns, and how far these lag behind the time of their rows.
+fn within(join: &Join, meeting: Option<&Meeting>) -> Result<Option<(TimeBound, [usize; 2], [i64; 2])>> {
+    let Some(meeting) = meeting else { return Ok(None) };
+    if let Some((lower, upper)) = read_bounds(&meeting.text) {
+        return Ok(Some((TimeBound { lower, upper, columns: None }, meeting.ordinals(0, join)?, [0, 0])));
     }
-    for condition in rest {
-        bound.narrow(condition, &join.left, &join.right);
+    let bound = TimeBound::of(join);
+    let Some(columns) = bound.columns.clone().filter(|_| bound.is_bounded()) else { return Ok(None) };
+    let (mut times, mut lags) = (meeting.ordinals(0, join)?, [0, 0]);
+    for (port, (column, side)) in columns.into_iter().zip([&join.left, &join.right]).enumerate() {
+        let column = Expr::Column(column);
+        match time_lag(&column, side) {
+            Some(0) => {}
+            Some(lag)
+                if column.get_type(side.schema())? == DataType::Timestamp(TimeUnit::Millisecond, None) =>
+            {
+                times[port] = ordinal(&column, side)?;
+                lags[port] = lag;
+            }
+            _ => return Ok(None),
+        }
     }
-    for (a, b) in &join.on {
-        let equal = Expr::BinaryExpr(BinaryExpr::new(Box::new(a.clone()), Operator::Eq, Box::new(b.clone())));
-        bound.narrow(&equal, &join.left, &join.right);
-    }
-    bound
+    Ok(Some((bound, times, lags)))
 }
 
 fn kind_of(join: &Join) -> Result<JoinKind> {

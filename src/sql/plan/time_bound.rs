@@ -4,41 +4,56 @@
 //! that says something about the difference of the two bounds it.
 
 use arrow::datatypes::{DataType, TimeUnit};
-use datafusion::common::ScalarValue;
-use datafusion::logical_expr::{Between, BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
+use datafusion::common::{Column, ScalarValue};
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{
+    Between, BinaryExpr, Expr, ExprSchemable, Join, LogicalPlan, Operator, TableScan,
+};
 
+use super::attach_join::reads_only_tables;
 use super::window_trace::{below, relation_of, trace_window};
 use crate::sql::relation::{SystemColumn, WindowPart};
 
 /// Bounds of `right.time − left.time` in milliseconds, both inclusive; `i64::MIN` and `i64::MAX` stand for none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct TimeBound {
     pub(super) lower: i64,
     pub(super) upper: i64,
+    /// The columns that are compared, left and right.
+    pub(super) columns: Option<[Column; 2]>,
 }
 
 impl TimeBound {
-    /// No bound.
-    pub(super) const NONE: Self = Self { lower: i64::MIN, upper: i64::MAX };
+    /// Returns what the conditions of a join say.
+    pub(super) fn of(join: &Join) -> Self {
+        let mut bound = Self { lower: i64::MIN, upper: i64::MAX, columns: None };
+        let sides = (join.left.as_ref(), join.right.as_ref());
+        for condition in join.filter.iter().flat_map(split_conjunction) {
+            bound.narrow(condition, sides);
+        }
+        for (a, b) in &join.on {
+            let sums = (Sum::of(a, sides), Sum::of(b, sides));
+            if let (Some(a), Some(b)) = sums {
+                bound.compare(a.minus(b), Operator::Eq);
+            }
+        }
+        bound
+    }
 
     /// Returns whether both sides wait only for a time.
-    pub(super) fn is_bounded(self) -> bool {
+    pub(super) fn is_bounded(&self) -> bool {
         self.lower != i64::MIN && self.upper != i64::MAX
     }
 
-    /// Takes in what a condition of the join of `left` and `right` says.
-    pub(super) fn narrow(&mut self, condition: &Expr, left: &LogicalPlan, right: &LogicalPlan) {
+    fn narrow(&mut self, condition: &Expr, sides: (&LogicalPlan, &LogicalPlan)) {
         match condition {
-            Expr::BinaryExpr(BinaryExpr { left: a, op: Operator::And, right: b }) => {
-                self.narrow(a, left, right);
-                self.narrow(b, left, right);
-            }
-            Expr::BinaryExpr(BinaryExpr { left: a, op, right: b }) => {
-                let (Some(a), Some(b)) = (Sum::of(a, left, right), Sum::of(b, left, right)) else { return };
-                self.compare(a.minus(b), *op);
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+                if let (Some(left), Some(right)) = (Sum::of(left, sides), Sum::of(right, sides)) {
+                    self.compare(left.minus(right), *op);
+                }
             }
             Expr::Between(Between { expr, negated: false, low, high }) => {
-                let sum = |expr| Sum::of(expr, left, right);
+                let sum = |expr| Sum::of(expr, sides);
                 if let (Some(value), Some(low)) = (sum(expr), sum(low)) {
                     self.compare(value.minus(low), Operator::GtEq);
                 }
@@ -55,78 +70,96 @@ impl TimeBound {
         // right − left + constant, or the opposite.
         let (constant, op) = match (sum.left, sum.right) {
             (-1, 1) => (sum.millis, op),
-            (1, -1) => (-sum.millis, op.swap().unwrap_or(op)),
+            (1, -1) => (sum.millis.saturating_neg(), op.swap().unwrap_or(op)),
             _ => return,
         };
+        let [Some(left), Some(right)] = sum.columns else { return };
+        let columns = [left, right];
+        if sum.mixed || self.columns.as_ref().is_some_and(|known| *known != columns) {
+            return;
+        }
         // Times are compared as they are written, and kept in milliseconds: a part of one may be lost on each side.
         let slack = sum.slack;
         let at = constant.saturating_neg();
-        match op {
-            Operator::GtEq | Operator::Gt => self.lower = self.lower.max(at - slack),
-            Operator::LtEq | Operator::Lt => self.upper = self.upper.min(at + slack),
-            Operator::Eq => {
-                self.lower = self.lower.max(at - slack);
-                self.upper = self.upper.min(at + slack);
-            }
-            _ => {}
-        }
+        let strict = i64::from(slack == 0);
+        let (lower, upper) = match op {
+            Operator::GtEq => (at - slack, i64::MAX),
+            Operator::Gt => (at - slack + strict, i64::MAX),
+            Operator::LtEq => (i64::MIN, at + slack),
+            Operator::Lt => (i64::MIN, at + slack - strict),
+            Operator::Eq => (at - slack, at + slack),
+            _ => return,
+        };
+        self.columns = Some(columns);
+        self.lower = self.lower.max(lower);
+        self.upper = self.upper.min(upper);
     }
 }
 
 /// `left · left.time + right · right.time + millis`.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Sum {
     left: i64,
     right: i64,
     millis: i64,
     slack: i64,
+    columns: [Option<Column>; 2],
+    /// Whether several columns of one side are in it.
+    mixed: bool,
 }
 
 impl Sum {
-    fn of(expression: &Expr, left: &LogicalPlan, right: &LogicalPlan) -> Option<Self> {
+    fn of(expression: &Expr, sides: (&LogicalPlan, &LogicalPlan)) -> Option<Self> {
         match expression {
-            Expr::Alias(alias) => Self::of(&alias.expr, left, right),
-            Expr::Cast(cast) if is_time(cast.field.data_type()) => Self::of(&cast.expr, left, right),
+            Expr::Alias(alias) => Self::of(&alias.expr, sides),
+            Expr::Cast(cast) if is_time(cast.field.data_type()) => Self::of(&cast.expr, sides),
             Expr::Literal(value, _) => Some(Self { millis: millis_of(value)?, ..Self::default() }),
             Expr::Column(column) => {
-                let (plan, own) =
-                    if left.schema().has_column(column) { (left, (1, 0)) } else { (right, (0, 1)) };
-                if !is_event_time(expression, plan) {
-                    return None;
-                }
+                let is_left = sides.0.schema().has_column(column);
+                let plan = if is_left { sides.0 } else { sides.1 };
+                time_lag(expression, plan)?;
                 let exact = matches!(
                     expression.get_type(plan.schema()).ok()?,
                     DataType::Timestamp(TimeUnit::Millisecond | TimeUnit::Second, _)
                 );
-                Some(Self { left: own.0, right: own.1, millis: 0, slack: i64::from(!exact) })
+                let column = Some(column.clone());
+                let columns = if is_left { [column, None] } else { [None, column] };
+                let slack = i64::from(!exact);
+                let (left, right) = (i64::from(is_left), i64::from(!is_left));
+                Some(Self { left, right, slack, columns, ..Self::default() })
             }
-            Expr::BinaryExpr(BinaryExpr { left: a, op: Operator::Plus, right: b }) => {
-                Some(Self::of(a, left, right)?.plus(Self::of(b, left, right)?))
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus, right }) => {
+                Some(Self::of(left, sides)?.plus(Self::of(right, sides)?))
             }
-            Expr::BinaryExpr(BinaryExpr { left: a, op: Operator::Minus, right: b }) => {
-                Some(Self::of(a, left, right)?.minus(Self::of(b, left, right)?))
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Minus, right }) => {
+                Some(Self::of(left, sides)?.minus(Self::of(right, sides)?))
             }
-            Expr::Negative(inner) => Some(Self::default().minus(Self::of(inner, left, right)?)),
+            Expr::Negative(inner) => Some(Self::default().minus(Self::of(inner, sides)?)),
             _ => None,
         }
     }
 
     fn plus(self, other: Self) -> Self {
+        let mut mixed = self.mixed || other.mixed;
+        let columns = self.columns.into_iter().zip(other.columns).map(|(own, other)| {
+            mixed |= own.is_some() && other.is_some() && own != other;
+            own.or(other)
+        });
+        let columns: Vec<Option<Column>> = columns.collect();
+        let [left, right] = columns.try_into().unwrap_or_default();
         Self {
             left: self.left + other.left,
             right: self.right + other.right,
             millis: self.millis.saturating_add(other.millis),
             slack: self.slack + other.slack,
+            columns: [left, right],
+            mixed,
         }
     }
 
     fn minus(self, other: Self) -> Self {
-        Self {
-            left: self.left - other.left,
-            right: self.right - other.right,
-            millis: self.millis.saturating_sub(other.millis),
-            slack: self.slack + other.slack,
-        }
+        let millis = other.millis.saturating_neg();
+        self.plus(Self { left: -other.left, right: -other.right, millis, ..other })
     }
 }
 
@@ -151,31 +184,77 @@ fn millis_of(value: &ScalarValue) -> Option<i64> {
     }
 }
 
-/// Returns whether `expression` over `plan` is the event time of the rows.
-pub(super) fn is_event_time(expression: &Expr, plan: &LogicalPlan) -> bool {
+/// Returns how far a row's own time may be ahead of `expression` over `plan`, in milliseconds; none where the two have
+/// nothing to do with each other.
+///
+/// It is 0 for the event time itself. A pair has the later of two times, so the other of them lags behind by as much as
+/// the two may be apart.
+pub(super) fn time_lag(expression: &Expr, plan: &LogicalPlan) -> Option<i64> {
     match expression {
-        Expr::Alias(alias) => is_event_time(&alias.expr, plan),
-        Expr::Cast(cast) if is_time(cast.field.data_type()) => is_event_time(&cast.expr, plan),
-        Expr::Column(column) => {
-            if let LogicalPlan::TableScan(scan) = plan {
-                let system = [SystemColumn::Time, SystemColumn::EventTime];
-                let declared = relation_of(scan).is_some_and(|relation| {
-                    relation.event_time.as_ref().is_some_and(|time| time.column == column.name)
-                        || relation.time_columns.contains(&column.name)
+        Expr::Alias(alias) => time_lag(&alias.expr, plan),
+        Expr::Cast(cast) if is_time(cast.field.data_type()) => time_lag(&cast.expr, plan),
+        Expr::Column(column) => match plan {
+            LogicalPlan::TableScan(scan) => is_time_of(column, scan).then_some(0),
+            LogicalPlan::Join(join) => pair_lag(column, join),
+            LogicalPlan::Union(union) => {
+                let ordinal = plan.schema().maybe_index_of_column(column)?;
+                let lags = union.inputs.iter().map(|input| {
+                    let (qualifier, field) = input.schema().qualified_field(ordinal);
+                    time_lag(&Expr::Column(Column::new(qualifier.cloned(), field.name())), input)
                 });
-                return declared || system.iter().any(|system| system.name() == column.name);
+                lags.collect::<Option<Vec<i64>>>()?.into_iter().max()
             }
-            below(column, plan).is_some_and(|(origin, input)| is_event_time(&origin, input))
+            // A projection that says `expr AS _event_time` gives rows another time.
+            LogicalPlan::Projection(projection) if gives_time(&projection.expr) => {
+                (column.name == SystemColumn::Time.name()).then_some(0)
+            }
+            _ => below(column, plan).and_then(|(origin, input)| time_lag(&origin, input)),
+        },
+        _ => None,
+    }
+}
+
+fn gives_time(expressions: &[Expr]) -> bool {
+    expressions.iter().any(|expression| match expression {
+        Expr::Alias(alias) => {
+            alias.name == SystemColumn::Time.name()
+                && !matches!(alias.expr.as_ref(), Expr::Column(_))
+                && !matches!(alias.expr.as_ref(), Expr::ScalarFunction(call) if call.func.name() == "greatest")
         }
         _ => false,
+    })
+}
+
+fn is_time_of(column: &Column, scan: &TableScan) -> bool {
+    let system = [SystemColumn::Time, SystemColumn::EventTime];
+    let declared = relation_of(scan).is_some_and(|relation| {
+        relation.event_time.as_ref().is_some_and(|time| time.column == column.name)
+            || relation.time_columns.contains(&column.name)
+    });
+    declared || system.iter().any(|system| system.name() == column.name)
+}
+
+fn pair_lag(column: &Column, join: &Join) -> Option<i64> {
+    let is_left = join.left.schema().has_column(column);
+    let (own, other) = if is_left { (&join.left, &join.right) } else { (&join.right, &join.left) };
+    let lag = time_lag(&Expr::Column(column.clone()), own)?;
+    if reads_only_tables(other) {
+        return Some(lag);
     }
+    let bound = TimeBound::of(join);
+    let [left, right] = bound.columns.clone().filter(|_| bound.is_bounded())?;
+    let of_left = time_lag(&Expr::Column(left), &join.left)?;
+    let of_right = time_lag(&Expr::Column(right), &join.right)?;
+    let further =
+        if is_left { bound.upper.saturating_add(of_right) } else { of_left.saturating_sub(bound.lower) };
+    Some(lag.saturating_add(further.max(0)))
 }
 
 /// Returns the columns of a plan's result that are its rows' event time.
 pub(super) fn event_time_columns(plan: &LogicalPlan) -> Vec<String> {
     let columns = plan.schema().iter().filter_map(|(qualifier, field)| {
-        let column = datafusion::common::Column::new(qualifier.cloned(), field.name());
-        is_event_time(&Expr::Column(column), plan).then(|| field.name().clone())
+        let column = Column::new(qualifier.cloned(), field.name());
+        (time_lag(&Expr::Column(column), plan) == Some(0)).then(|| field.name().clone())
     });
     columns.filter(|name| !name.starts_with("__")).collect()
 }
