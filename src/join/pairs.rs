@@ -40,13 +40,18 @@ impl Condition {
         Ok(Self { expression: moved.data, columns, schema })
     }
 
-    /// Evaluates it for `count` pairs, of which it gets the columns that it reads.
+    /// Returns the columns that it reads: ordinals of a pair's.
+    pub(super) fn columns(&self) -> &[usize] {
+        &self.columns
+    }
+
+    /// Evaluates it for `count` pairs, of which it gets the columns that it reads; the answer is never NULL.
     pub(super) fn evaluate(&self, columns: Vec<ArrayRef>, count: usize) -> Result<BooleanArray> {
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
         let mask = self.expression.evaluate(&rows)?.into_array(count)?;
-        let mask = mask.as_boolean_opt();
-        mask.cloned().ok_or_else(|| Error::internal("the condition of a join is not a boolean"))
+        let mask = mask.as_boolean_opt().cloned();
+        mask.map(no_nulls).ok_or_else(|| Error::internal("the condition of a join is not a boolean"))
     }
 }
 
@@ -134,7 +139,7 @@ impl<'a> Pairs<'a> {
     }
 
     fn retain(&mut self, mask: BooleanArray) -> Result<()> {
-        let mask = if mask.null_count() > 0 { prep_null_mask_filter(&mask) } else { mask };
+        let mask = no_nulls(mask);
         if mask.true_count() == mask.len() {
             return Ok(());
         }
@@ -164,6 +169,11 @@ impl<'a> Pairs<'a> {
     pub(super) fn into_candidates(self) -> Candidates {
         self.candidates
     }
+}
+
+/// Takes NULL for false.
+fn no_nulls(mask: BooleanArray) -> BooleanArray {
+    if mask.null_count() > 0 { prep_null_mask_filter(&mask) } else { mask }
 }
 
 /// Picks rows; those that stand one after the other are not copied.

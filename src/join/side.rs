@@ -44,6 +44,14 @@ pub(super) struct Kept {
     pub(super) gone: bool,
 }
 
+impl Kept {
+    /// Returns the row before this one, which is `id`, with the same hash, if it is not before `first`.
+    fn before(&self, id: RowId, first: RowId) -> Option<RowId> {
+        let before = id.saturating_sub(u64::from(self.back));
+        (self.back > 0 && before >= first).then_some(before)
+    }
+}
+
 /// Rows that are to be given by themselves, or to be taken back.
 #[derive(Debug, Default)]
 pub(super) struct Showing {
@@ -113,8 +121,7 @@ impl Side {
 
     /// Returns the row before `id` with the same hash.
     pub(super) fn before(&self, id: RowId) -> Option<RowId> {
-        let back = u64::from(self.kept[self.ordinal(id)].back);
-        (back > 0).then(|| id.saturating_sub(back)).filter(|&id| id >= self.chunks.first())
+        self.kept[self.ordinal(id)].before(id, self.chunks.first())
     }
 
     /// Returns the newest row with a hash.
@@ -131,7 +138,7 @@ impl Side {
     /// Returns the next candidates: rows with the same hash that are near enough in time. A row is not looked for any
     /// further once `is_done` says so.
     pub(super) fn candidates(&self, search: &mut Search<'_>, is_done: impl Fn(usize) -> bool) -> Candidates {
-        let keeping = self.spec.keeping;
+        let (keeping, first) = (self.spec.keeping, self.chunks.first());
         let alone_only = self.spec.once() && self.port == 0;
         let mut found = Candidates::default();
         while let Some(next) = search.next.get_mut(search.row) {
@@ -144,7 +151,7 @@ impl Side {
                 if found.ids.len() == BLOCK {
                     return found;
                 }
-                let kept = &self.kept[self.ordinal(id)];
+                let kept = &self.kept[usize::try_from(id - first).unwrap_or(usize::MAX)];
                 let meets = match self.port {
                     0 => keeping.brings_together(kept.moment, moment),
                     _ => keeping.brings_together(moment, kept.moment),
@@ -153,7 +160,7 @@ impl Side {
                     found.rows.push(row);
                     found.ids.push(id);
                 }
-                *next = self.before(id);
+                *next = kept.before(id, first);
             }
             search.row += 1;
         }

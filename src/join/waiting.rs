@@ -82,6 +82,22 @@ impl Waiting {
         self.runs.peek().and_then(Run::earliest)
     }
 
+    /// Gives the rows other numbers; those that get none are forgotten.
+    pub(super) fn renumber(&mut self, number: impl Fn(RowId) -> Option<RowId>) {
+        let runs = std::mem::take(&mut self.runs).into_vec().into_iter().filter_map(|Run(mut rows)| {
+            rows.retain_mut(|(_, id)| match number(*id) {
+                Some(new) => {
+                    *id = new;
+                    true
+                }
+                None => false,
+            });
+            (!rows.is_empty()).then_some(Run(rows))
+        });
+        self.runs = runs.collect();
+        self.rows = self.runs.iter().map(|run| run.0.len()).sum();
+    }
+
     /// Returns about how many bytes the rows take.
     pub(super) fn bytes(&self) -> usize {
         self.rows * size_of::<(i64, RowId)>() + self.runs.capacity() * size_of::<Run>()

@@ -124,6 +124,7 @@ fn operator_line(kind: &OperatorKind) -> String {
             return format!("over {}; state: the rows of open windows", spec.description);
         }
         OperatorKind::Join(spec) => return spec.describe(),
+        OperatorKind::AsOfJoin(spec) => return spec.describe(),
         OperatorKind::Sort { fetch, .. } => {
             let rows = fetch.map_or("all rows".to_owned(), |fetch| format!("the first {fetch} rows"));
             return format!("{}; state: {rows} until the input ends", kind.name());

@@ -96,7 +96,7 @@ fn is_pair(case: &Case, left: &Row, right: &Row) -> bool {
     same_key && in_time && holds
 }
 
-fn columns(row: &Row) -> Given {
+pub(super) fn columns(row: &Row) -> Given {
     vec![row.key, Some(row.time), Some(row.mark), row.value]
 }
 

@@ -13,7 +13,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use parking_lot::Mutex;
 
 use crate::aggregate::{AggregateSpec, Retraction, Showing};
-use crate::join::JoinSpec;
+use crate::join::{AsOfSpec, JoinSpec};
 use crate::over::{BufferedOverSpec, OverSpec, TopRowsSpec, WindowedOverSpec};
 use crate::sql::relation::{Relation, SystemColumn, WindowColumn, WindowPart};
 use crate::sql::window_spec::WindowSpec;
@@ -279,6 +279,8 @@ pub enum OperatorKind {
     TopRows(Arc<TopRowsSpec>),
     /// Pairs of rows of two inputs.
     Join(Arc<JoinSpec>),
+    /// The rows of input 0, each with the version of input 1 that holds at its time.
+    AsOfJoin(Arc<AsOfSpec>),
     /// All rows in order, at the end of the input.
     Sort {
         /// The order.
@@ -318,6 +320,7 @@ impl OperatorKind {
             Self::WindowedOver(_) => "over windows".to_owned(),
             Self::TopRows(_) => "first rows".to_owned(),
             Self::Join(spec) => spec.name().to_owned(),
+            Self::AsOfJoin(_) => "as-of join".to_owned(),
             Self::Sort { .. } => "sort".to_owned(),
             Self::Limit { .. } => "limit".to_owned(),
         }
