@@ -1,4 +1,4 @@
-//! The parts that a bid goes through, each by itself: decode, event time, partial aggregate, encode.
+//! The parts that a bid goes through, each by itself: decode, event time, partial aggregate, join, encode.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark may panic")]
 
 use std::hint::black_box;
@@ -7,18 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, TimestampMillisecondArray};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use velostream::config::ProcessEnvironment;
 use velostream::connect::console::OutputForm;
 use velostream::connect::nexmark::{NexmarkGenerator, NexmarkKind};
-use velostream::flow::{ChangeBatch, Tally};
+use velostream::flow::{ChangeBatch, EpochContext, Operator, Tally};
 use velostream::format::{
     CsvDecoder, CsvEncoder, CsvOptions, DecodeOptions, Decoder, Encoder, JsonDecoder, JsonEncoder, Layout,
 };
 use velostream::job::application::{PlannedApplication, Settings, Work};
+use velostream::join::{JoinKind, JoinSpec, Keeping, StreamJoin, Unmatched};
 use velostream::sql::plan::{Compiler, Planner, StreamPlan};
-use velostream::time::{EventTimeFormat, EventTimeReader, SystemClock};
+use velostream::time::{EventTimeFormat, EventTimeReader, SystemClock, Watermark};
 
 /// Events of all kinds; 46 of 50 are bids.
 const EVENTS: u64 = 8_000;
@@ -26,6 +27,11 @@ const EVENTS: u64 = 8_000;
 const BASE_TIME_MILLIS: i64 = 1_767_225_600_000;
 /// The columns that a query with windows uses: auction, price, dateTime.
 const USED: [usize; 3] = [0, 2, 5];
+
+/// The rows of a join's left side, those that come in one epoch, and how many there are for each on the right.
+const LEFT_ROWS: i64 = 1_966_080;
+const EPOCH_ROWS: i64 = 15_360;
+const LEFT_PER_RIGHT: i64 = 15;
 
 const TUMBLING: &str = "
     CREATE STREAM bid (auction BIGINT, bidder BIGINT, price BIGINT, channel VARCHAR, url VARCHAR,
@@ -170,6 +176,63 @@ fn encode(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Two streams in the order of time: 100 left rows for each 10 ms, a right row for each 15 left ones; each left row has one
+/// partner, up to 1.5 s older.
+fn side(port: usize, rows: std::ops::Range<i64>) -> RecordBatch {
+    let apart = if port == 0 { 1 } else { LEFT_PER_RIGHT };
+    let key = |row: i64| match port {
+        0 => (row / LEFT_PER_RIGHT - row * 7_919 % 1_000).max(0),
+        _ => row,
+    };
+    let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(rows.clone().map(key)));
+    let times = rows.clone().map(|row| BASE_TIME_MILLIS + row * apart / 10);
+    let times: ArrayRef = Arc::new(TimestampMillisecondArray::from_iter_values(times));
+    let values: ArrayRef = Arc::new(Int64Array::from_iter_values(rows));
+    RecordBatch::try_from_iter([("k", keys), ("t", times), ("v", values)]).unwrap()
+}
+
+fn interval_join(criterion: &mut Criterion) {
+    let input = side(0, 0..0).schema();
+    let pair = Arc::new(Schema::new([input.fields().to_vec(), input.fields().to_vec()].concat()));
+    let spec = Arc::new(JoinSpec {
+        kind: JoinKind::Inner,
+        inputs: [Arc::clone(&input), input],
+        keys: [vec![0], vec![0]],
+        nulls_match: false,
+        times: Some([1, 1]),
+        marks: None,
+        keeping: Keeping::Within { lower_ms: -10_000, upper_ms: 0 },
+        condition: None,
+        output: Arc::clone(&pair),
+        pair,
+        unmatched: Unmatched::WhenSure,
+    });
+    let epochs: Vec<[ChangeBatch; 2]> = (0..LEFT_ROWS / EPOCH_ROWS)
+        .map(|epoch| [EPOCH_ROWS, EPOCH_ROWS / LEFT_PER_RIGHT].map(|rows| epoch * rows..(epoch + 1) * rows))
+        .map(|[left, right]| [ChangeBatch::inserts(side(0, left)), ChangeBatch::inserts(side(1, right))])
+        .collect();
+    let mut group = criterion.benchmark_group("join");
+    group.throughput(Throughput::Elements(LEFT_ROWS.unsigned_abs()));
+    group.bench_function("2 M rows with 130 k within 10 s", |bencher| {
+        bencher.iter(|| {
+            let mut join = StreamJoin::try_new("join".to_owned(), Arc::clone(&spec), false).unwrap();
+            let epoch = EpochContext { epoch: 1, now_ms: 0, last: false };
+            let mut pairs = 0;
+            for (ordinal, [left, right]) in (1..).zip(&epochs) {
+                for (port, change) in [(1, right), (0, left)] {
+                    let given = join.apply(port, change, &epoch).unwrap();
+                    pairs += given.iter().map(ChangeBatch::num_rows).sum::<usize>();
+                }
+                let time = BASE_TIME_MILLIS + ordinal * EPOCH_ROWS / 10;
+                join.advance(Watermark::from_millis(time), &epoch).unwrap();
+            }
+            assert!(pairs > 1_900_000, "{pairs} pairs");
+            pairs
+        });
+    });
+    group.finish();
+}
+
 fn settings() -> Criterion {
     Criterion::default()
         .sample_size(10)
@@ -181,6 +244,6 @@ fn settings() -> Criterion {
 criterion_group! {
     name = parts;
     config = settings();
-    targets = decode, event_time, partial_aggregate, encode
+    targets = decode, event_time, partial_aggregate, interval_join, encode
 }
 criterion_main!(parts);
