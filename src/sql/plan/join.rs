@@ -10,7 +10,8 @@ use super::compile::Compiler;
 use super::lookup::{flipped, plan_lookup};
 use super::split::{Emission, Place, Splitter};
 use super::stream_join::{Conditions, PlannedJoin, Sides, plan_stream_join, with_plain_keys};
-use super::stream_plan::{OperatorKind, OperatorPlan, PortPlan, StepPlan, Target};
+use super::stream_plan::{OperatorPlan, PortPlan, StepPlan, Target};
+use super::version_join::plan_version_join;
 use crate::error::{Error, Result};
 
 impl Splitter<'_> {
@@ -36,11 +37,18 @@ impl Splitter<'_> {
             (true, false) if join.join_type != JoinType::Full => {
                 self.flow(&flipped(join)?, after, target, place)
             }
-            _ => self.streams(join, after, target, place),
+            _ => self.streams(join, version, after, target, place),
         }
     }
 
-    fn streams(&mut self, join: &Join, after: Vec<StepPlan>, target: Target, place: Place) -> Result<bool> {
+    fn streams(
+        &mut self,
+        join: &Join,
+        version: bool,
+        after: Vec<StepPlan>,
+        target: Target,
+        place: Place,
+    ) -> Result<bool> {
         if let Some(rewritten) = with_plain_keys(join)? {
             return self.flow(&rewritten, after, target, place);
         }
@@ -65,10 +73,14 @@ impl Splitter<'_> {
         let at_end = place == Place::BelowEnd || (place == Place::Top && emit == Emission::Final);
         let below = if at_end { Place::BelowEnd } else { Place::BelowRows };
         let compiler = Compiler::new(self.state);
-        let PlannedJoin { spec, before } = plan_stream_join(join, sides, &compiler)?;
-        let withdraws = spec.withdraws();
+        let planned = if version {
+            plan_version_join(join, &compiler)
+        } else {
+            plan_stream_join(join, sides, &compiler)
+        };
+        let PlannedJoin { kind, withdraws, before } = planned?;
         self.operators.push(OperatorPlan {
-            kind: OperatorKind::Join(Arc::new(spec)),
+            kind,
             ports: vec![port(&join.left, &keys[0]), port(&join.right, &keys[1])],
             steps: after,
             target,
@@ -78,9 +90,11 @@ impl Splitter<'_> {
             let target = Target::Operator { operator: ordinal, port };
             sides.change |= self.flow(side, vec![], target, below)?;
         }
+        if sides.change && version {
+            return Err(Error::not_yet("a join of changes with the versions of a table"));
+        }
         if sides.change {
-            let PlannedJoin { spec, .. } = plan_stream_join(join, sides, &compiler)?;
-            self.operators[ordinal].kind = OperatorKind::Join(Arc::new(spec));
+            self.operators[ordinal].kind = plan_stream_join(join, sides, &compiler)?.kind;
             return Ok(true);
         }
         for (port, steps) in before.into_iter().enumerate() {

@@ -26,6 +26,7 @@ mod subqueries;
 mod suggested;
 mod time_bound;
 mod top;
+mod version_join;
 mod views;
 mod window_place;
 mod window_rows;

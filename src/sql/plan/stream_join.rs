@@ -10,7 +10,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, Join, LogicalPlan, Projectio
 
 use super::attach_join::read_bounds;
 use super::compile::Compiler;
-use super::stream_plan::StepPlan;
+use super::stream_plan::{OperatorKind, StepPlan};
 use super::time_bound::{TimeBound, same_window, time_lag};
 use crate::error::{Error, Result};
 use crate::join::{JoinKind, JoinSpec, Keeping, Unmatched};
@@ -19,7 +19,7 @@ use crate::sql::functions::meets_function;
 /// What the rows of a join know of time.
 pub(super) struct Meeting {
     /// Time and watermark of each side's rows.
-    times: [[Expr; 2]; 2],
+    pub(super) times: [[Expr; 2]; 2],
     /// What the clause about time says, and what else it compares.
     pub(super) text: String,
     pub(super) compared: Vec<Expr>,
@@ -74,7 +74,9 @@ impl Meeting {
 
 /// A join of streams, planned.
 pub(super) struct PlannedJoin {
-    pub(super) spec: JoinSpec,
+    pub(super) kind: OperatorKind,
+    /// Whether the result takes rows back although no input does.
+    pub(super) withdraws: bool,
     /// What the rows of each side go through first.
     pub(super) before: [Vec<StepPlan>; 2],
 }
@@ -175,7 +177,8 @@ pub(super) fn plan_stream_join(join: &Join, sides: Sides, compiler: &Compiler<'_
         output: Arc::clone(join.schema.inner()),
         unmatched: if at_once && !is_within(keeping) { Unmatched::AtOnce } else { Unmatched::WhenSure },
     };
-    Ok(PlannedJoin { spec, before })
+    let withdraws = spec.withdraws();
+    Ok(PlannedJoin { kind: OperatorKind::Join(Arc::new(spec)), withdraws, before })
 }
 
 fn is_within(keeping: Keeping) -> bool {

@@ -122,19 +122,19 @@ fn misplaced_clauses_are_errors() {
             "EMIT",
         ),
         (
-            "SELECT * FROM a JOIN b ON a.k = b.k WITHIN INTERVAL '5' MINUTE",
-            "`JOIN … WITHIN` is not available yet",
-            "WITHIN INTERVAL",
+            "SELECT * FROM a JOIN b USING (k) WITHIN INTERVAL '5' MINUTE",
+            "a join in time needs a condition",
+            "WITHIN INTERVAL '5' MINUTE",
         ),
         (
-            "SELECT * FROM a JOIN b FOR SYSTEM_TIME AS OF a.ts ON a.k = b.k",
-            "`FOR SYSTEM_TIME AS OF` is not available yet",
-            "FOR SYSTEM_TIME",
+            "SELECT * FROM a JOIN b WITHIN (1s, 2s, 3s) ON a.k = b.k",
+            "`WITHIN` takes one duration, or two: before and after",
+            "WITHIN (1s, 2s, 3s)",
         ),
         (
-            "SELECT * FROM a ASOF JOIN b MATCH_CONDITION (a.ts >= b.ts) ON a.k = b.k",
-            "`ASOF JOIN` is not available yet",
-            "ASOF JOIN",
+            "SELECT * FROM a JOIN b FOR SYSTEM_TIME AS OF a.ts ON a.k = b.k WITHIN 5s",
+            "a join with two clauses about time",
+            "WITHIN 5s",
         ),
     ] {
         assert_eq!(error(text), (message.to_owned(), place.to_owned()), "{text}");
@@ -154,4 +154,32 @@ fn set_takes_every_spelling() {
     }
     let Statement::Set { key, value } = one("SET checkpoint.interval = 2.5s") else { panic!() };
     assert_eq!((key.as_str(), value.as_str()), ("checkpoint.interval", "2.5s"));
+}
+
+#[test]
+fn clauses_of_joins_about_time_go_into_the_condition() {
+    for (text, rewritten) in [
+        (
+            "SELECT * FROM a JOIN b ON a.k = b.k OR a.v = b.v WITHIN 5m",
+            "SELECT * FROM a JOIN b ON __join_within('-300000..300000') AND (a.k = b.k OR a.v = b.v)",
+        ),
+        (
+            "SELECT * FROM a LEFT JOIN b WITHIN (1s, 2s) ON left(a.k, 2) = b.k JOIN c ON c.k = b.k",
+            "SELECT * FROM a LEFT JOIN b ON __join_within('-1000..2000') AND (left(a.k, 2) = b.k) JOIN c ON c.k = b.k",
+        ),
+        (
+            "SELECT * FROM a JOIN b FOR SYSTEM_TIME AS OF a.ts AS v ON a.k = v.k",
+            "SELECT * FROM a JOIN b AS v ON __join_as_of(a.ts) AND (a.k = v.k)",
+        ),
+        (
+            "SELECT * FROM a JOIN b FOR SYSTEM_TIME AS OF PROCTIME() ON a.k = b.k",
+            "SELECT * FROM a JOIN b ON a.k = b.k",
+        ),
+        (
+            "SELECT * FROM a ASOF JOIN b MATCH_CONDITION (a.ts >= b.ts) ON a.k = b.k",
+            "SELECT * FROM a LEFT JOIN b ON __join_match(a.ts >= b.ts) AND (a.k = b.k)",
+        ),
+    ] {
+        assert_eq!(query(text).query.to_string(), rewritten, "{text}");
+    }
 }
