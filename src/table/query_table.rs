@@ -10,6 +10,7 @@ use futures::TryStreamExt;
 use parking_lot::Mutex;
 
 use super::lookup::LookedUp;
+use super::read_pin::ReadPin;
 use super::snapshot::{IndexId, TableSnapshot};
 use super::table::Table;
 use crate::error::Result;
@@ -21,20 +22,22 @@ pub struct QueryTable {
     plan: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
     reads: Vec<Arc<Table>>,
+    pin: Arc<ReadPin>,
     key: Vec<usize>,
     /// The result, and the versions of the tables that it is of.
     made: Mutex<Option<(Vec<u64>, Arc<TableSnapshot>)>>,
 }
 
 impl QueryTable {
-    /// Creates the table of the result of `plan`, which reads nothing but `reads`; rows are found by the columns `key`.
+    /// Creates the table of the result of `plan`, which reads nothing but `reads`, through `pin`; rows are found by the
+    /// columns `key`.
     pub fn new(
         plan: Arc<dyn ExecutionPlan>,
         context: Arc<TaskContext>,
-        reads: Vec<Arc<Table>>,
+        (reads, pin): (Vec<Arc<Table>>, Arc<ReadPin>),
         key: Vec<usize>,
     ) -> Self {
-        Self { plan, context, reads, key, made: Mutex::new(None) }
+        Self { plan, context, reads, pin, key, made: Mutex::new(None) }
     }
 
     /// Returns the index that rows are found by; none where there is no key.
@@ -69,13 +72,13 @@ impl QueryTable {
 impl LookedUp for QueryTable {
     fn rows(&self) -> Result<Arc<TableSnapshot>> {
         let mut made = self.made.lock();
-        let versions: Vec<u64> = self.reads.iter().map(|table| table.snapshot().version()).collect();
+        self.pin.release();
+        let versions: Vec<u64> = self.reads.iter().map(|table| self.pin.snapshot(table).version()).collect();
         if let Some((of, rows)) = made.as_ref()
             && *of == versions
         {
             return Ok(Arc::clone(rows));
         }
-        // A table that changes while the query runs makes the next lookup run it again.
         let rows = self.make()?;
         *made = Some((versions, Arc::clone(&rows)));
         Ok(rows)

@@ -22,10 +22,10 @@ use crate::aggregate::{
 use crate::error::{Error, Result};
 use crate::flow::{Filter, Fragment, PlanStep, Project, Slot, Step};
 use crate::sql::functions::fail_on_overflow;
-use crate::sql::plan::lookup::tables_of;
+use crate::sql::plan::lookup::{over_tables, tables_of};
 use crate::sql::plan::stream_plan::{AggregatePlan, LookupPlan, LookupSide, StepPlan, WindowPlan};
 use crate::sql::relation::WindowPart;
-use crate::table::{LookedUp, Lookup, LookupSpec, QueryTable};
+use crate::table::{LookedUp, Lookup, LookupSpec, QueryTable, ReadPin};
 
 /// Compiles expressions for one worker, whose clock is that of its `state`.
 pub struct Compiler<'a> {
@@ -148,9 +148,11 @@ impl<'a> Compiler<'a> {
 
     fn query_table(&self, plan: &LogicalPlan, key: Vec<usize>) -> Result<QueryTable> {
         let reads = tables_of(plan).into_iter().filter_map(|relation| relation.table.clone()).collect();
+        let pin = ReadPin::new();
+        let plan = over_tables(plan.clone(), &pin)?;
         let planner = DefaultPhysicalPlanner::default();
-        let plan = futures::executor::block_on(planner.create_physical_plan(plan, self.state))?;
-        Ok(QueryTable::new(plan, self.state.task_ctx(), reads, key))
+        let plan = futures::executor::block_on(planner.create_physical_plan(&plan, self.state))?;
+        Ok(QueryTable::new(plan, self.state.task_ctx(), (reads, pin), key))
     }
 
     fn window(&self, plan: &WindowPlan, input: &DFSchema) -> Result<WindowKey> {

@@ -6,15 +6,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use datafusion::catalog::default_table_source::provider_as_source;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, JoinType, NullEquality, TableReference};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{Expr, Join, LogicalPlan, LogicalPlanBuilder, Projection};
+use datafusion::logical_expr::{Expr, Join, LogicalPlan, LogicalPlanBuilder, Projection, TableScanBuilder};
 
 use super::stream_plan::{LookupPlan, LookupSide, StepPlan};
 use super::window_trace::relation_of;
 use crate::error::{Error, Result};
 use crate::sql::relation::Relation;
+use crate::table::ReadPin;
 
 /// The name by which conditions know columns of the table that the query leaves out.
 const TABLE: &str = "__table";
@@ -200,6 +202,25 @@ pub(super) fn tables_of(plan: &LogicalPlan) -> Vec<Arc<Relation>> {
 fn visit_all(plan: &LogicalPlan, visit: &mut impl FnMut(&LogicalPlan)) {
     visit(plan);
     plan.inputs().into_iter().for_each(|input| visit_all(input, visit));
+}
+
+/// Makes a query over tables read them as they are through `pin`.
+pub(super) fn over_tables(plan: LogicalPlan, pin: &Arc<ReadPin>) -> Result<LogicalPlan> {
+    let read = plan.transform_up(|node| {
+        let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
+        let Some(table) = relation_of(scan).and_then(|relation| relation.table.clone()) else {
+            return Ok(Transformed::no(node));
+        };
+        let source = provider_as_source(Arc::new(crate::table::TableScan::new(table, Arc::clone(pin))));
+        let mut read = TableScanBuilder::new(scan.table_name.clone(), source)
+            .with_filters(scan.filters.clone())
+            .with_fetch(scan.fetch);
+        if let Some(projection) = &scan.projection {
+            read = read.with_projection(Some(projection.clone()));
+        }
+        Ok(Transformed::yes(LogicalPlan::TableScan(read.build()?)))
+    })?;
+    Ok(read.data)
 }
 
 /// Puts the sides of a join the other way round; gives the same rows and columns.
