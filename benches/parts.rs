@@ -195,6 +195,7 @@ fn interval_join(criterion: &mut Criterion) {
     let input = side(0, 0..0).schema();
     let pair = Arc::new(Schema::new([input.fields().to_vec(), input.fields().to_vec()].concat()));
     let spec = Arc::new(JoinSpec {
+        lags: [0, 0],
         kind: JoinKind::Inner,
         inputs: [Arc::clone(&input), input],
         keys: [vec![0], vec![0]],

@@ -143,8 +143,9 @@ pub(super) fn plan_stream_join(join: &Join, sides: Sides, compiler: &Compiler<'_
     let keeping = if let Some(window) = &window {
         times = Some([ordinal(&window.bounds[0], &join.left)?, ordinal(&window.bounds[1], &join.right)?]);
         Keeping::Within { lower_ms: -window.slack_ms, upper_ms: window.slack_ms }
-    } else if let (Some((bound, columns, behind)), Some(meeting)) = (within, &meeting) {
-        (times, lags) = (Some(columns), behind);
+    } else if let (Some(within), Some(meeting)) = (within, &meeting) {
+        let Within { bound, .. } = within;
+        (times, lags) = (Some(within.times), within.lags);
         for ((steps, side), [time, mark]) in
             before.iter_mut().zip([&join.left, &join.right]).zip(&meeting.times)
         {
@@ -185,11 +186,19 @@ fn is_within(keeping: Keeping) -> bool {
     matches!(keeping, Keeping::Within { .. })
 }
 
-/// Returns how far apart rows may be, by which columns, and how far these lag behind the time of their rows.
-fn within(join: &Join, meeting: Option<&Meeting>) -> Result<Option<(TimeBound, [usize; 2], [i64; 2])>> {
+/// How far apart rows may be, by which columns, and how far these lag behind the time of their rows.
+struct Within {
+    bound: TimeBound,
+    times: [usize; 2],
+    lags: [i64; 2],
+}
+
+/// Returns how far apart rows may be, if that is bounded.
+fn within(join: &Join, meeting: Option<&Meeting>) -> Result<Option<Within>> {
     let Some(meeting) = meeting else { return Ok(None) };
     if let Some((lower, upper)) = read_bounds(&meeting.text) {
-        return Ok(Some((TimeBound { lower, upper, columns: None }, meeting.ordinals(0, join)?, [0, 0])));
+        let bound = TimeBound { lower, upper, columns: None };
+        return Ok(Some(Within { bound, times: meeting.ordinals(0, join)?, lags: [0, 0] }));
     }
     let bound = TimeBound::of(join);
     let Some(columns) = bound.columns.clone().filter(|_| bound.is_bounded()) else { return Ok(None) };
@@ -207,7 +216,7 @@ fn within(join: &Join, meeting: Option<&Meeting>) -> Result<Option<(TimeBound, [
             _ => return Ok(None),
         }
     }
-    Ok(Some((bound, times, lags)))
+    Ok(Some(Within { bound, times, lags }))
 }
 
 fn kind_of(join: &Join) -> Result<JoinKind> {
