@@ -28,6 +28,8 @@ pub struct KeyedTable {
     emits: bool,
     watermark: Watermark,
     recorded: DeltaLog,
+    /// Whether the rows that the table has been left with have made way for those of a snapshot.
+    restoring: bool,
 }
 
 impl KeyedTable {
@@ -44,7 +46,7 @@ impl KeyedTable {
             time_unit(writer.table().schema(), retention.column)?;
         }
         let recorded = DeltaLog::new(record);
-        Ok(Self { name, writer, retention, emits, watermark: Watermark::NONE, recorded })
+        Ok(Self { name, writer, retention, emits, watermark: Watermark::NONE, recorded, restoring: false })
     }
 
     /// Returns the table.
@@ -116,6 +118,10 @@ impl Operator for KeyedTable {
 
     fn restore(&mut self, delta: &StateDelta) -> Result<()> {
         self.watermark.advance_to(delta.watermark);
+        // A job that is started again meets the rows that it has written before.
+        if !std::mem::replace(&mut self.restoring, true) {
+            self.writer.clear();
+        }
         if delta.rows.num_rows() > 0 {
             self.writer.apply(&ChangeBatch::of_weighted_rows(&delta.rows)?, false)?;
             return Ok(());

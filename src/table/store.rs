@@ -402,6 +402,15 @@ impl Store {
         take(&mut self.changed).then(|| self.snapshot(version + 1))
     }
 
+    /// Forgets all rows.
+    pub(super) fn clear(&mut self) {
+        self.runs = vec![];
+        self.waiting = vec![];
+        self.waiting_rows = 0;
+        self.waiting_bytes = 0;
+        self.changed = true;
+    }
+
     /// Goes back to a snapshot.
     pub(super) fn reset(&mut self, snapshot: &TableSnapshot) {
         self.runs = snapshot.runs.clone();

@@ -132,6 +132,11 @@ impl TableWriter {
         }
     }
 
+    /// Forgets all rows; readers see those that were published until the next time.
+    pub(super) fn clear(&mut self) {
+        self.table.store.lock().clear();
+    }
+
     /// Takes changes in, to be settled together with others.
     pub(super) fn hold(&mut self, change: &ChangeBatch) -> Result<()> {
         self.table.store.lock().push(change)
