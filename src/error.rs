@@ -133,7 +133,7 @@ impl Error {
     }
 
     /// Copies all but the cause.
-    fn copied(&self) -> Self {
+    pub(crate) fn copied(&self) -> Self {
         Self(Box::new(Details {
             kind: self.0.kind,
             message: self.0.message.clone(),

@@ -23,6 +23,9 @@ pub trait Sink: Send {
         Ok(())
     }
 
+    /// Learns that what was written so far holds all that was there when the job began; for sinks that other jobs read.
+    fn caught_up(&mut self) {}
+
     /// Hands everything taken so far to the outside; called at the end of each epoch that wrote something.
     fn flush(&mut self) -> Result<()>;
 

@@ -158,6 +158,12 @@ pub trait Source: Send {
         0
     }
 
+    /// Returns whether all that was there when the source was opened has been polled: a load of it is complete. A source
+    /// that ends says so by its end.
+    fn has_caught_up(&self) -> bool {
+        false
+    }
+
     /// Says how many records or bytes are known to be still unread, if the source can tell: `(read, total)` bytes.
     fn progress(&self) -> Option<(u64, u64)> {
         None

@@ -21,11 +21,13 @@ use parking_lot::Mutex;
 
 use super::dead_letters::{DeadLetters, Failures};
 use super::driver::Ending;
+use super::loading::{Gate, TableLoad};
 use super::messages::{Permits, SourceClock, StopFlag, ToDriver};
 use super::reader::Reader;
 use super::report::{JobReport, MEND_OR_KEEP, RejectedRecord, SourceReport};
-use super::running::{spawn, with_clock};
+use super::running::with_clock;
 use super::scan::{Processed, Scan, Ticket};
+use super::threads::spawn;
 use super::{Outcome, running};
 use crate::connect::{ChunkLimits, OnError, Sink};
 use crate::error::{Error, Result};
@@ -33,6 +35,7 @@ use crate::flow::ChangeBatch;
 use crate::sql::functions::EpochClock;
 use crate::sql::plan::{Compiler, scan_plan};
 use crate::sql::relation::{Relation, RelationTable};
+use crate::table::{ReadPin, TableScan};
 use crate::time::{Clock, Stopwatch, Watermark};
 
 /// Everything that a batch job is started with.
@@ -55,6 +58,10 @@ pub(super) struct BatchSpec {
     pub(super) failures: Failures,
     /// Where time comes from.
     pub(super) clock: Arc<dyn Clock>,
+    /// What the job waits for before it reads.
+    pub(super) gate: Option<Arc<Gate>>,
+    /// The load of the table that it fills.
+    pub(super) load: Option<Arc<TableLoad>>,
     /// Called once all inputs are opened.
     pub(super) opened: Box<dyn FnOnce() + Send>,
 }
@@ -77,7 +84,11 @@ impl BatchJob {
                 name: spec.name.clone(),
                 ..JobReport::default()
             }));
-            let ending = run(spec, &flag, &report);
+            let load = spec.load.clone();
+            let ending = begin(spec, &flag, &report);
+            if let (Err(error), Some(load)) = (&ending, &load) {
+                load.fail(error);
+            }
             let mut report = report.lock().clone();
             report.seconds = stopwatch.seconds();
             report.state = match &ending {
@@ -108,6 +119,17 @@ impl BatchJob {
     pub(super) fn is_over(&self) -> bool {
         self.thread.is_finished()
     }
+}
+
+/// Waits for the tables that the job reads, and runs it.
+fn begin(mut spec: BatchSpec, stop: &StopFlag, report: &Arc<Mutex<JobReport>>) -> Result<Ending> {
+    if let Some(gate) = &spec.gate
+        && !gate.pass(spec.clock.as_ref(), stop)?
+    {
+        spec.sink.finish()?;
+        return Ok(Ending::Stopped);
+    }
+    run(spec, stop, report)
 }
 
 fn run(mut spec: BatchSpec, stop: &StopFlag, report: &Arc<Mutex<JobReport>>) -> Result<Ending> {
@@ -193,7 +215,7 @@ struct Shared {
 }
 
 /// Returns what the plan reads.
-fn relations_of(plan: &LogicalPlan) -> Result<Vec<Arc<Relation>>> {
+pub(super) fn relations_of(plan: &LogicalPlan) -> Result<Vec<Arc<Relation>>> {
     let mut relations = vec![];
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {
@@ -209,18 +231,25 @@ fn relations_of(plan: &LogicalPlan) -> Result<Vec<Arc<Relation>>> {
 
 /// Makes the plan's scans read.
 fn with_batch_tables(plan: LogicalPlan, shared: &Arc<Shared>) -> Result<LogicalPlan> {
+    let pin = ReadPin::new();
     let replaced = plan.transform_up_with_subqueries(|node| {
         let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
         let provider = source_as_provider(&scan.source)?;
         let Some(table) = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<RelationTable>() else {
             return Ok(Transformed::no(node));
         };
-        let table = BatchTable {
-            relation: Arc::clone(&table.relation),
-            schema: table.schema(),
-            shared: Arc::clone(shared),
+        let table: Arc<dyn TableProvider> = match &table.relation.table {
+            Some(rows) if rows.schema().fields().len() == table.schema().fields().len() => {
+                Arc::new(TableScan::new(Arc::clone(rows), Arc::clone(&pin)))
+            }
+            Some(_) => return Err(external(no_time(&table.relation.name))),
+            None => Arc::new(BatchTable {
+                relation: Arc::clone(&table.relation),
+                schema: table.schema(),
+                shared: Arc::clone(shared),
+            }),
         };
-        let scan = TableScanBuilder::new(scan.table_name.clone(), provider_as_source(Arc::new(table)))
+        let scan = TableScanBuilder::new(scan.table_name.clone(), provider_as_source(table))
             .with_projection(scan.projection.clone())
             .with_filters(scan.filters.clone())
             .with_fetch(scan.fetch)
@@ -274,6 +303,12 @@ impl TableProvider for BatchTable {
     }
 }
 
+/// Returns the error for a query that wants to know when the rows of a table happened.
+fn no_time(name: &str) -> Error {
+    Error::not_yet(format!("a query by event time over table `{name}`"))
+        .with_hint("group by a column of the table, as in date_trunc('minute', ts)")
+}
+
 fn external(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
@@ -306,6 +341,8 @@ fn start_reading(scan: crate::sql::plan::ScanPlan, shared: &Arc<Shared>) -> Resu
         source_clock: Arc::new(SourceClock::default()),
         permits: Arc::clone(&permits),
         stop: shared.stop.clone(),
+        gate: None,
+        load: None,
         tickets: ticket_sender,
         driver: to_driver,
     };

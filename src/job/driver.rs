@@ -7,16 +7,16 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use parking_lot::Mutex;
 
-use super::carry::Carried;
 use super::dead_letters::{DeadLetter, DeadLetters};
-use super::messages::{Done, Permits, SourceClock, StopFlag, ToDriver, ToSink};
+use super::driven::{DrivenPartition, DrivenScan};
+use super::loading::TableLoad;
+use super::messages::{Done, Permits, StopFlag, ToDriver, ToSink};
 use super::progress::{Progress, TakenIn};
-use super::reader::idle_watermark;
 use super::report::{JobReport, MEND_OR_KEEP, RejectedRecord};
-use super::scan::{Processed, watermark_after};
+use super::scan::Processed;
 use super::shards::ShardedOperator;
 use super::snapshot::{PartitionSnapshot, Snapshot};
-use crate::connect::{OnError, PartitionId, Position};
+use crate::connect::{OnError, PartitionId};
 use crate::error::{Error, Result};
 use crate::flow::{ChangeBatch, EpochContext};
 use crate::sql::functions::EpochClock;
@@ -27,34 +27,6 @@ use crate::time::{Clock, Watermark};
 const TICK: Duration = Duration::from_millis(20);
 /// How many rejected records a report shows.
 const SHOWN_REJECTIONS: usize = 10;
-
-/// One source as the driver sees it.
-pub(super) struct DrivenScan {
-    pub(super) name: String,
-    pub(super) target: Target,
-    pub(super) bound_ms: i64,
-    pub(super) idle_timeout_ms: i64,
-    pub(super) on_error: OnError,
-    pub(super) clock: Arc<SourceClock>,
-    pub(super) partitions: Vec<DrivenPartition>,
-    pub(super) ended: bool,
-    /// Chunks that were processed, and how many there are in all once that is known.
-    pub(super) chunks: u64,
-    pub(super) chunks_in_all: Option<u64>,
-}
-
-/// One partition as the driver sees it.
-pub(super) struct DrivenPartition {
-    id: PartitionId,
-    carried: Carried,
-    position: Option<Position>,
-    next_turn: u64,
-    waiting: BTreeMap<u64, Done>,
-    chunks_in_all: Option<u64>,
-    promised: Option<Watermark>,
-    /// Watermarks that hold once so many chunks are done.
-    promises: Vec<(u64, Watermark)>,
-}
 
 /// Runs the epochs of a job.
 pub(super) struct Driver {
@@ -80,6 +52,10 @@ pub(super) struct Driver {
     pub(super) held_back_by: Option<(usize, usize)>,
     /// Whether no more input is wanted: a limit is reached.
     pub(super) satisfied: bool,
+    /// Whether all that was there when the sources were opened has gone to the sink.
+    pub(super) caught_up: bool,
+    /// The load of the table that the job keeps.
+    pub(super) load: Option<Arc<TableLoad>>,
 }
 
 /// How a job ended.
@@ -109,9 +85,12 @@ impl Driver {
             let ready = self.ready();
             let ended = self.scans.iter().all(|scan| scan.ended);
             let promised = self.keep_promises(&ready);
-            let worth_it = !ready.is_empty() || promised || ended || self.time_moves() || self.is_due();
+            let catches_up = !self.caught_up && self.has_caught_up();
+            let worth_it =
+                catches_up || !ready.is_empty() || promised || ended || self.time_moves() || self.is_due();
             if worth_it {
                 self.run_epoch(ready, false)?;
+                self.say_caught_up()?;
             } else if self.scans.iter().all(DrivenScan::is_quiet) {
                 self.progress.rested(self.taken_in(), now);
             }
@@ -124,6 +103,7 @@ impl Driver {
                 // The rest of the input does not matter: for what comes after the limit this is the end.
                 self.satisfied = true;
                 self.run_epoch(vec![], true)?;
+                self.say_caught_up()?;
             }
             if ended || self.satisfied {
                 return Ok(Ending::Finished);
@@ -135,6 +115,23 @@ impl Driver {
                 return Ok(Ending::Stopped);
             }
         }
+    }
+
+    fn has_caught_up(&self) -> bool {
+        self.satisfied || self.scans.iter().all(DrivenScan::has_caught_up)
+    }
+
+    /// Says once that all that was there when the sources were opened has been worked through.
+    fn say_caught_up(&mut self) -> Result<()> {
+        if self.caught_up || !self.has_caught_up() {
+            return Ok(());
+        }
+        self.caught_up = true;
+        self.progress.caught_up();
+        if let Some(load) = &self.load {
+            load.finish(self.clock.monotonic_micros());
+        }
+        self.sink.send(ToSink::CaughtUp).map_err(|_| Error::internal("the sink is gone"))
     }
 
     /// Waits for something to arrive, and takes in all that has; returns what failed.
@@ -174,6 +171,7 @@ impl Driver {
             ToDriver::Promised { scan, partition, chunks, watermark } => {
                 self.scans[scan].partitions[partition].promises.push((chunks, watermark));
             }
+            ToDriver::CaughtUp { scan, chunks } => self.scans[scan].there_at_open = Some(chunks),
             ToDriver::PartitionEnd { scan, partition, chunks } => {
                 self.scans[scan].partitions[partition].chunks_in_all = Some(chunks);
             }
@@ -344,6 +342,9 @@ impl Driver {
             }
         };
         add_to_report(&mut report, done.scan, &processed, passes);
+        if let Some(load) = &self.load {
+            load.took_in(processed.records, processed.bytes);
+        }
         let letters = processed.letters.drain(..).map(|letter| (scan.name.clone(), letter));
         self.letters.extend(letters);
         Ok(processed.output)
@@ -457,38 +458,4 @@ pub(super) fn add_to_report(report: &mut JobReport, scan: usize, processed: &Pro
     report.dead_letters += processed.letters.len() as u64;
     let rows: usize = processed.output.iter().map(ChangeBatch::num_rows).sum();
     report.add_tally(scan, &processed.tally, if passes { rows as u64 } else { 0 });
-}
-
-impl DrivenScan {
-    /// Returns whether the reader has found that there is nothing to read now.
-    fn is_quiet(&self) -> bool {
-        let has_rows = self.partitions.iter().any(|partition| partition.carried.records > 0);
-        self.ended || !has_rows || self.clock.quiet_since().is_some()
-    }
-
-    fn waiting_chunks(&self) -> u64 {
-        self.partitions.iter().map(|partition| partition.waiting.len() as u64).sum()
-    }
-
-    /// Returns the watermark that the clock gives a source of which all partitions are idle.
-    fn idle_watermark(&self, now_micros: i64) -> Option<Watermark> {
-        let highest =
-            self.partitions.iter().filter_map(|partition| partition.watermark(self.bound_ms)).max()?;
-        idle_watermark(highest, self.clock.quiet_since(), now_micros, self.idle_timeout_ms)
-    }
-}
-
-impl DrivenPartition {
-    /// Returns the partition's watermark; none once it has ended.
-    fn watermark(&self, bound_ms: i64) -> Option<Watermark> {
-        if self.chunks_in_all == Some(self.next_turn) {
-            return None;
-        }
-        if let Some(promised) = self.promised {
-            return Some(promised);
-        }
-        let mut mark = watermark_after(self.carried.seen, bound_ms);
-        mark.advance_to(self.carried.floor);
-        Some(mark)
-    }
 }

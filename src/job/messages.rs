@@ -33,6 +33,13 @@ pub(crate) enum ToDriver {
         /// The watermark.
         watermark: Watermark,
     },
+    /// A source has given all that was there when it was opened.
+    CaughtUp {
+        /// The ordinal of the scan.
+        scan: usize,
+        /// For each partition how many chunks that were.
+        chunks: Vec<u64>,
+    },
     /// A partition ended after `chunks` chunks.
     PartitionEnd {
         /// The ordinal of the scan.
@@ -73,6 +80,8 @@ pub(crate) struct Done {
 pub(crate) enum ToSink {
     /// The changes of an epoch, and the watermark after them.
     Epoch(Vec<ChangeBatch>, Watermark),
+    /// The changes so far hold all that was there when the job's sources were opened.
+    CaughtUp,
     /// No more changes come, and the job ended well or was asked to stop.
     Finish,
 }

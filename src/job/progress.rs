@@ -30,6 +30,8 @@ struct State {
     epochs_written: u64,
     /// The clock reading, in monotonic microseconds, at which there was nothing left to do.
     at_rest: Option<i64>,
+    /// Whether all that was there when the job's sources were opened is worked through.
+    caught_up: bool,
     over: bool,
 }
 
@@ -57,6 +59,12 @@ impl Progress {
         self.moved.notify_all();
     }
 
+    /// Says that all that was there when the job's sources were opened is worked through.
+    pub(super) fn caught_up(&self) {
+        self.state.lock().caught_up = true;
+        self.moved.notify_all();
+    }
+
     /// Says that nothing more will be said.
     pub(super) fn end(&self) {
         self.state.lock().over = true;
@@ -78,6 +86,11 @@ impl Progress {
     /// Waits until there was nothing to do at `micros` of the monotonic clock or later, or the job is over.
     pub(super) fn wait_for_rest(&self, micros: i64, limit: Duration) -> Result<(), Vec<TakenIn>> {
         self.wait(limit, |state| state.at_rest.is_some_and(|rested| rested >= micros))
+    }
+
+    /// Waits until the sink has what follows from all that was there when the job's sources were opened.
+    pub(super) fn wait_for_catch_up(&self, limit: Duration) -> Result<(), Vec<TakenIn>> {
+        self.wait(limit, |state| state.caught_up)
     }
 
     /// Waits until nothing more will be said.

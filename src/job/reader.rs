@@ -6,6 +6,7 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 
 use super::carry::{Carried, Carry};
+use super::loading::{Gate, TableLoad};
 use super::messages::{Permits, SourceClock, StopFlag, ToDriver};
 use super::scan::Ticket;
 use crate::connect::{PartitionId, Polled, Source};
@@ -26,6 +27,10 @@ pub(super) struct Reader {
     pub(super) source_clock: Arc<SourceClock>,
     pub(super) permits: Arc<Permits>,
     pub(super) stop: StopFlag,
+    /// What the job waits for before it reads.
+    pub(super) gate: Option<Arc<Gate>>,
+    /// The load of the table that the job keeps.
+    pub(super) load: Option<Arc<TableLoad>>,
     pub(super) tickets: Sender<Ticket>,
     pub(super) driver: Sender<ToDriver>,
 }
@@ -51,8 +56,14 @@ impl Reader {
     }
 
     fn read(&mut self) -> Result<()> {
+        if let Some(gate) = &self.gate
+            && !gate.pass(self.clock.as_ref(), &self.stop)?
+        {
+            return Ok(());
+        }
         let mut partitions: Vec<PartitionState> = vec![];
         let mut held_back = 0;
+        let mut caught_up = false;
         self.meet_partitions(&mut partitions, self.clock.monotonic_micros());
         loop {
             let before = self.clock.monotonic_micros();
@@ -95,6 +106,14 @@ impl Reader {
                     drop(self.driver.send(ToDriver::ScanEnd { scan: self.scan, chunks }));
                     return Ok(());
                 }
+            }
+            if !caught_up && self.source.has_caught_up() {
+                caught_up = true;
+                let chunks = partitions.iter().map(|partition| partition.chunks).collect();
+                drop(self.driver.send(ToDriver::CaughtUp { scan: self.scan, chunks }));
+            }
+            if let (Some(load), Some((read, total))) = (&self.load, self.source.progress()) {
+                load.measured(self.scan, read, total);
             }
             self.find_idle(&mut partitions, own_time);
         }

@@ -97,8 +97,10 @@ pub struct JobReport {
     pub name: String,
     /// Whether it ran as `stream` or `batch`.
     pub mode: &'static str,
-    /// How it ended: `finished`, `stopped` or `failed`.
+    /// How it ended: `finished`, `stopped` or `failed`; `waiting` or `running` before that.
     pub state: &'static str,
+    /// The tables that it waits for, and how far they are.
+    pub waiting_for: Option<String>,
     /// Seconds from the job's start to its end, without process start and planning.
     pub seconds: f64,
     /// Records read, over all sources.

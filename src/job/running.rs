@@ -11,14 +11,17 @@ use parking_lot::Mutex;
 
 use super::carry::Carried;
 use super::dead_letters::{DeadLetters, Failures};
-use super::driver::{DrivenScan, Driver, Ending};
-use super::messages::{Done, Permits, SourceClock, StopFlag, ToDriver, ToSink};
+use super::driven::DrivenScan;
+use super::driver::{Driver, Ending};
+use super::loading::{Gate, TableLoad};
+use super::messages::{Permits, SourceClock, StopFlag, ToDriver, ToSink};
 use super::progress::{Progress, TakenIn};
 use super::reader::Reader;
 use super::report::{JobReport, OperatorReport, SinkReport, SourceReport};
-use super::scan::{Scan, Ticket};
+use super::scan::Scan;
 use super::shards::{ShardedOperator, panicked};
 use super::snapshot::Snapshot;
+use super::threads::{run_sink, spawn, work};
 use crate::connect::{ChunkLimits, ReadRequest, Sink, Source, Written};
 use crate::error::{Error, Result};
 use crate::sql::functions::EpochClock;
@@ -49,6 +52,10 @@ pub struct JobSpec {
     pub emit_interval: Option<Duration>,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
+    /// What the job waits for before it reads.
+    pub gate: Option<Arc<Gate>>,
+    /// The load of the table that it keeps.
+    pub load: Option<Arc<TableLoad>>,
     /// Whether snapshots will be asked for.
     pub record: bool,
 }
@@ -63,6 +70,7 @@ pub struct Job {
     stopwatch: Stopwatch,
     progress: Arc<Progress>,
     clock: Arc<dyn Clock>,
+    gate: Option<Arc<Gate>>,
 }
 
 /// What is left of a job.
@@ -93,17 +101,8 @@ impl Job {
 
         let mut driver =
             driver(&spec, &state, resuming.as_ref(), input, to_sink, &stop, &report, &epoch_clock)?;
-        let mut threads = vec![];
-        for _ in 0..workers {
-            // Compiled before the first thread starts, so that a faulty plan starts nothing.
-            let chunk_clock = EpochClock::default();
-            let state = with_clock(&spec.state, &chunk_clock);
-            let compiler = Compiler::new(&state);
-            let scans = spec.plan.scans.iter().zip(&opened).map(|(plan, opened)| {
-                Scan::try_new(plan, &opened.request, &compiler, &chunk_clock, &spec.failures)
-            });
-            threads.push(scans.collect::<Result<Vec<_>>>()?);
-        }
+        // Compiled before the first thread starts, so that a faulty plan starts nothing.
+        let threads = (0..workers).map(|_| scans_of_worker(&spec, &opened)).collect::<Result<Vec<_>>>()?;
         let mut others = vec![];
         for scans in threads {
             let (tickets, to_driver, stop) = (tickets.clone(), to_driver.clone(), stop.clone());
@@ -119,6 +118,8 @@ impl Job {
                 source_clock: Arc::clone(&driver.scans[scan].clock),
                 permits: Arc::clone(&driver.permits[scan]),
                 stop: stop.clone(),
+                gate: spec.gate.clone(),
+                load: spec.load.clone(),
                 tickets: ticket_sender.clone(),
                 driver: to_driver.clone(),
             };
@@ -140,16 +141,19 @@ impl Job {
             written.end();
             ended
         })?;
-        let record = spec.record;
+        let (record, gate) = (spec.record, spec.gate);
         let driver = spawn("driver", move || {
             let ending = catch_unwind(AssertUnwindSafe(|| driver.run()));
             let ending = ending.unwrap_or_else(|cause| Err(panicked("the driver", cause.as_ref())));
+            if let (Err(error), Some(load)) = (&ending, &driver.load) {
+                load.fail(error);
+            }
             driver.stop.raise();
             let snapshot = (record && ending.is_ok()).then(|| driver.snapshot());
             driver.finish_report();
             (ending, snapshot)
         })?;
-        Ok(Self { stop, report, driver, others, sink, stopwatch, progress, clock })
+        Ok(Self { stop, report, driver, others, sink, stopwatch, progress, clock, gate })
     }
 
     /// Asks the job to stop at the end of the running epoch.
@@ -167,6 +171,11 @@ impl Job {
     pub fn progress(&self) -> JobReport {
         let mut report = self.report.lock().clone();
         report.seconds = self.stopwatch.seconds();
+        let waiting = self.gate.as_ref().and_then(|gate| gate.waiting(self.clock.monotonic_micros()));
+        if waiting.is_some() {
+            report.state = "waiting";
+        }
+        report.waiting_for = waiting;
         report
     }
 
@@ -190,6 +199,18 @@ impl Job {
         self.progress.wait_for_rest(self.clock.monotonic_micros(), limit).map_err(|_| {
             let name = self.report.lock().name.clone();
             Error::unavailable(format!("job `{name}` is still busy after {limit:?}"))
+        })
+    }
+
+    /// Waits until the sink has what follows from all that was there when the job's sources were opened, or the job has
+    /// ended.
+    ///
+    /// # Errors
+    /// Unavailable, if that takes longer than `limit`.
+    pub fn wait_until_caught_up(&self, limit: Duration) -> Result<()> {
+        self.progress.wait_for_catch_up(limit).map_err(|taken| {
+            let name = self.report.lock().name.clone();
+            Error::unavailable(format!("job `{name}` has taken in no more than {taken:?} after {limit:?}"))
         })
     }
 
@@ -267,6 +288,18 @@ fn open(scan: &ScanPlan, spec: &JobSpec) -> Result<Opened> {
     Ok(Opened { source, request })
 }
 
+/// Compiles the scans for one worker.
+fn scans_of_worker(spec: &JobSpec, opened: &[Opened]) -> Result<Vec<Scan>> {
+    let chunk_clock = EpochClock::default();
+    let state = with_clock(&spec.state, &chunk_clock);
+    let compiler = Compiler::new(&state);
+    let scans =
+        spec.plan.scans.iter().zip(opened).map(|(plan, opened)| {
+            Scan::try_new(plan, &opened.request, &compiler, &chunk_clock, &spec.failures)
+        });
+    scans.collect()
+}
+
 /// Returns what to open the source of a scan for.
 pub(crate) fn read_request(
     scan: &ScanPlan,
@@ -329,6 +362,7 @@ fn driver(
         ended: false,
         chunks: 0,
         chunks_in_all: None,
+        there_at_open: None,
     });
     let relations = spec.plan.scans.iter().map(|scan| &*scan.relation);
     let dead_letters = DeadLetters::open(&spec.failures, &spec.name, relations, &spec.clock)?;
@@ -355,6 +389,8 @@ fn driver(
         held_back_by: None,
         watermark: resuming.map_or(Watermark::NONE, |snapshot| snapshot.watermark),
         satisfied: false,
+        caught_up: false,
+        load: spec.load.clone(),
     })
 }
 
@@ -419,61 +455,4 @@ fn empty_report(spec: &JobSpec) -> JobReport {
         sinks: vec![SinkReport { to: spec.sink_name.clone(), ..SinkReport::default() }],
         ..JobReport::default()
     }
-}
-
-pub(super) fn spawn<T: Send + 'static>(
-    name: &str,
-    body: impl FnOnce() -> T + Send + 'static,
-) -> Result<JoinHandle<T>> {
-    // DataFusion's expressions recurse; a deep one must not meet the small default stack.
-    let thread = std::thread::Builder::new().name(format!("velo-{name}")).stack_size(8 << 20);
-    thread.spawn(body).map_err(|error| Error::exhausted("cannot start a thread").with_cause(error))
-}
-
-/// A worker: processes chunks of any source until there are none.
-fn work(mut scans: Vec<Scan>, tickets: &Receiver<Ticket>, driver: &Sender<ToDriver>, stop: &StopFlag) {
-    while let Ok(ticket) = tickets.recv() {
-        if stop.is_raised() {
-            // Nobody waits for the rest; the turn is taken so that no other worker hangs.
-            ticket.carry.pass(ticket.turn, i64::MIN, 0, 0);
-            continue;
-        }
-        let (scan, partition, turn) = (ticket.scan, ticket.chunk.partition, ticket.turn);
-        let (end, watermark) = (ticket.chunk.end, ticket.chunk.watermark);
-        let result = catch_unwind(AssertUnwindSafe(|| scans[scan].process(ticket)));
-        let result = result.unwrap_or_else(|cause| Err(panicked("a worker", cause.as_ref())));
-        let done = Done { scan, partition, turn, end, watermark, result };
-        if driver.send(ToDriver::Processed(Box::new(done))).is_err() {
-            stop.raise();
-        }
-    }
-}
-
-/// The sink thread: writes epochs until the job ends.
-fn run_sink(mut sink: Box<dyn Sink>, input: &Receiver<ToSink>, progress: &Progress) -> Result<Written> {
-    let mut unflushed = false;
-    while let Ok(message) = input.recv() {
-        match message {
-            ToSink::Epoch(changes, watermark) => {
-                unflushed |= !changes.is_empty();
-                for batch in &changes {
-                    sink.write(batch)?;
-                }
-                sink.advance(watermark)?;
-                // The epoch that empties the queue may be one without changes.
-                if unflushed && input.is_empty() {
-                    sink.flush()?;
-                    unflushed = false;
-                }
-                progress.wrote();
-            }
-            ToSink::Finish => {
-                sink.finish()?;
-                return Ok(sink.written());
-            }
-        }
-    }
-    // The job failed: what it wrote so far stays, and the rest is not said to be complete.
-    sink.flush()?;
-    Ok(sink.written())
 }

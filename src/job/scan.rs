@@ -142,8 +142,13 @@ impl Scan {
         let mut processed = Processed { seen: i64::MIN, ..Processed::default() };
         let (start, partition, origin) = (chunk.start, chunk.partition, chunk.origin.clone());
         let (mut rows, rejected) = self.decode(chunk, arrival_ms, &mut processed)?;
-        let bad_times = self.read_times(&mut rows, arrival_ms)?;
-        processed.seen = highest(&rows.times, &bad_times);
+        let mut bad_times = self.read_times(&mut rows, arrival_ms)?;
+        let missing = missing_values(&rows.batch, &self.request);
+        bad_times.retain(|bad| missing.iter().all(|missing| missing.row != bad.row));
+        let mut unusable = bad_times.clone();
+        unusable.extend(missing.iter().cloned());
+        unusable.sort_by_key(|bad| bad.row);
+        processed.seen = highest(&rows.times, &unusable);
         let before = turn.take(&processed);
         processed.floor = Some(before.floor);
 
@@ -155,12 +160,13 @@ impl Scan {
             origin: origin.as_ref(),
         };
         self.reject_records(&rows, rejected, &at, &mut processed);
-        let bad = bad_times.iter().map(|bad| Bad::of_time(bad.row, &bad.message)).collect();
-        self.reject_rows(&mut rows, bad, Category::EventTime, &at, &mut processed)?;
+        let bad = |found: &[BadTime]| found.iter().map(|bad| Bad::of_source(bad.row, &bad.message)).collect();
+        self.reject_rows(&mut rows, bad(&missing), Category::Decode, &at, &mut processed)?;
+        self.reject_rows(&mut rows, bad(&bad_times), Category::EventTime, &at, &mut processed)?;
         if self.on_error == OnError::Fail && !processed.rejected.is_empty() {
             return Ok(processed);
         }
-        let mut rows = rows.without(&bad_times)?;
+        let mut rows = rows.without(&unusable)?;
         processed.carries_time = rows.marks.is_some();
         let marks = match &rows.marks {
             Some(marks) => marks.clone(),
@@ -313,16 +319,32 @@ impl Rows {
         for bad in bad {
             keep[bad.row] = false;
         }
-        let kept = self.times.into_iter().zip(&keep).filter(|(_, keep)| **keep);
-        let times = kept.map(|(time, _)| time).collect();
+        let kept = |millis: Vec<i64>| {
+            let kept = millis.into_iter().zip(&keep).filter(|(_, keep)| **keep);
+            kept.map(|(millis, _)| millis).collect()
+        };
+        let (times, marks) = (kept(self.times), self.marks.map(kept));
         let mask = BooleanArray::from(keep);
         Ok(Self {
             batch: filter_record_batch(&self.batch, &mask)?,
             places: self.places.keep(&mask),
             times,
-            marks: self.marks,
+            marks,
         })
     }
+}
+
+/// Returns the rows of a source that gives rows in which a column is NULL that must not be.
+fn missing_values(rows: &RecordBatch, request: &ReadRequest) -> Vec<BadTime> {
+    let mut missing: Vec<BadTime> = vec![];
+    let columns = request.columns.iter().map(|&column| request.schema.field(column)).zip(rows.columns());
+    for (field, column) in columns.filter(|(field, column)| !field.is_nullable() && column.null_count() > 0) {
+        let is_new = |row: &usize| column.is_null(*row) && missing.iter().all(|bad| bad.row != *row);
+        let found: Vec<usize> = (0..rows.num_rows()).filter(is_new).collect();
+        let message = format!("column `{}` is NULL, and is declared NOT NULL", field.name());
+        missing.extend(found.into_iter().map(|row| BadTime { row, message: message.clone() }));
+    }
+    missing
 }
 
 /// Returns the highest of the times that are not bad; `i64::MIN` if there is none.

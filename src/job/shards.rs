@@ -11,6 +11,7 @@ use crate::flow::{ChangeBatch, EpochContext, Exchange, Fragment, Operator, State
 use crate::join::{AsOfJoin, StreamJoin};
 use crate::over::{BufferedOver, OrderedOver, TopRows, WindowedOver};
 use crate::sql::plan::{Compiler, OperatorKind, OperatorPlan, Target};
+use crate::table::KeyedTable;
 use crate::time::Watermark;
 use std::sync::Arc;
 use std::time::Duration;
@@ -191,6 +192,9 @@ fn instance(
         OperatorKind::Sort { order, input, fetch } => {
             let order = compiler.order(order, input)?;
             Box::new(Sort::new(Arc::clone(&plan.ports[0].schema), order, *fetch, record))
+        }
+        OperatorKind::KeyedTable { table, emits } => {
+            Box::new(KeyedTable::try_new(name, table.writer()?, None, *emits, record)?)
         }
         OperatorKind::Limit { skip, fetch } => Box::new(Limit::new(*skip, *fetch)),
     })

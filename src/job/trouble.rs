@@ -32,8 +32,8 @@ pub(super) struct Bad {
 }
 
 impl Bad {
-    /// Creates a row whose event time cannot be read.
-    pub(super) fn of_time(row: usize, message: &str) -> Self {
+    /// Creates a row that lacks a value, or whose event time cannot be read.
+    pub(super) fn of_source(row: usize, message: &str) -> Self {
         Self { row, message: message.to_owned(), operator: READING.to_owned() }
     }
 }

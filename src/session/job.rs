@@ -55,6 +55,9 @@ impl SessionJob {
     /// Waits until the job's sink has what follows from what is `wanted` of its sources; fails as the job has failed.
     pub(super) fn settle(&mut self, wanted: &[TakenIn], limit: Duration) -> Result<()> {
         let Some(running) = &self.running else { return Ok(()) };
+        if self.planned.keeps.is_some() {
+            running.wait_until_caught_up(limit)?;
+        }
         running.wait_until_processed(wanted, limit)?;
         if running.is_ending() { self.end().map(drop) } else { Ok(()) }
     }

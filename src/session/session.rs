@@ -76,7 +76,7 @@ impl Session {
             }
         }
         let result = job.result.clone();
-        if result.is_some() && !job.reads_nothing && !self.ended {
+        if result.is_some() && !job.reads_nothing && !job.reads_only_tables() && !self.ended {
             return Err(Error::not_yet("a SELECT over a stream of a session that goes on")
                 .with_hint("start a job: CREATE STREAM … AS SELECT …"));
         }
@@ -103,7 +103,7 @@ impl Session {
 
     /// Returns the changes of a stream in memory from row `from` on.
     pub fn changes(&self, name: &str, from: i64) -> Option<Vec<ChangeBatch>> {
-        Some(self.catalog.memory(name)?.changes_from(from))
+        Some(self.catalog.results(name)?.changes_from(from))
     }
 
     /// Returns the jobs, in the order in which they were started.
@@ -113,7 +113,18 @@ impl Session {
 
     /// Waits until every job has processed all rows that are there, and fails as a job has failed.
     pub fn settle(&mut self, limit: Duration) -> Result<()> {
-        self.jobs.iter_mut().try_for_each(|job| settle(job, &self.catalog, limit))
+        loop {
+            let rows = self.rows_in_memory();
+            self.jobs.iter_mut().try_for_each(|job| settle(job, &self.catalog, limit))?;
+            // A job may have given rows to one that was looked at before it.
+            if rows == self.rows_in_memory() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn rows_in_memory(&self) -> i64 {
+        self.catalog.memory_streams().map(|stream| stream.rows()).sum()
     }
 
     /// Waits until every job has processed all rows and has nothing left to do at what the clock shows.

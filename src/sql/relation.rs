@@ -40,12 +40,14 @@ pub struct Relation {
     pub on_error: Option<OnError>,
     /// Where the rows come from.
     pub source: Arc<dyn SourceConnector>,
+    /// The rows by key, where the relation is a table: queries look them up, or read them as they are.
+    pub table: Option<Arc<Table>>,
     /// The columns that are bounds of windows, where another job of the application aggregated by them.
     pub windows: Vec<WindowColumn>,
     /// The columns that are the event time of the rows, where another job of the application gives both.
     pub time_columns: Vec<String>,
-    /// The rows by key, if it is a table.
-    pub table: Option<Arc<Table>>,
+    /// Every row that came for a table, with its time: what the table is made of, where a source feeds it.
+    pub versions: Option<Arc<Relation>>,
 }
 
 /// A column that is part of a window.
@@ -169,6 +171,8 @@ impl RelationTable {
     /// Creates the table with `system` columns after the declared ones.
     pub fn new(relation: Arc<Relation>, system: &[SystemColumn]) -> Self {
         let mut fields = relation.schema.fields().to_vec();
+        // A row of a table is no record: it has no place, no key of a message and no headers.
+        let system = if relation.table.is_some() { &[] } else { system };
         fields.extend(system.iter().map(|column| Arc::new(column.field())));
         Self { relation, schema: Arc::new(Schema::new(fields)) }
     }

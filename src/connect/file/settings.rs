@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use super::compression::Compression;
 use super::line_sink::LineSink;
@@ -208,7 +208,11 @@ impl SourceConnector for FileSourceConnector {
             None if self.sequence.is_some() => return Err(Error::not_yet("`file.sequence` with Parquet")),
             None => {
                 let files = partitions.into_iter().flatten().collect();
-                Box::new(ParquetFiles::new(files, request.used_schema()?, request.limits.rows))
+                // What lacks a value is a bad record, for others to find.
+                let used = request.used_schema()?;
+                let used = used.fields().iter().map(|field| Field::clone(field).with_nullable(true));
+                let used = Arc::new(Schema::new(used.collect::<Vec<_>>()));
+                Box::new(ParquetFiles::new(files, used, request.limits.rows))
             }
         })
     }

@@ -41,6 +41,7 @@ impl SinkConnector for MemorySinkConnector {
             stream: Arc::clone(&self.stream),
             written: Written::default(),
             carries_time: self.carries_time,
+            caught_up: false,
             complete: false,
         }))
     }
@@ -50,6 +51,7 @@ struct MemorySink {
     stream: Arc<MemoryStream>,
     written: Written,
     carries_time: bool,
+    caught_up: bool,
     /// Whether the writer has come to its end, rather than failed or been stopped.
     complete: bool,
 }
@@ -69,6 +71,12 @@ impl Sink for MemorySink {
         Ok(())
     }
 
+    fn caught_up(&mut self) {
+        if !std::mem::replace(&mut self.caught_up, true) {
+            self.stream.writer_caught_up();
+        }
+    }
+
     fn flush(&mut self) -> Result<()> {
         Ok(())
     }
@@ -85,9 +93,10 @@ impl Sink for MemorySink {
 impl Drop for MemorySink {
     fn drop(&mut self) {
         if self.complete {
+            self.caught_up();
             self.stream.end_writer();
         } else {
-            self.stream.abandon();
+            self.stream.abandon(self.caught_up);
         }
     }
 }

@@ -89,6 +89,10 @@ impl Source for MemorySource {
         Ok(())
     }
 
+    fn has_caught_up(&self) -> bool {
+        self.stream.has_caught_up(self.position)
+    }
+
     fn poll(&mut self, wait: Duration) -> Result<Polled> {
         if self.ended {
             return Ok(Polled::End);

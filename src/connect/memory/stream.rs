@@ -43,6 +43,10 @@ struct State {
     holding: bool,
     /// Whether a reader may come to its rows only when another has had all of them.
     in_turn: bool,
+    /// How many writers have yet to write all that was there when they began, and the row number after the last row
+    /// that was written while there were such.
+    behind_writers: usize,
+    there: i64,
     /// Where each reader is, where rows are dropped once all have read them.
     readers: Option<Vec<Option<i64>>>,
 }
@@ -83,7 +87,23 @@ impl MemoryStream {
 
     /// Says that a writer will append rows; the stream ends when all writers have ended.
     pub fn add_writer(&self) {
-        self.state.lock().writers += 1;
+        let mut state = self.state.lock();
+        state.writers += 1;
+        state.behind_writers += 1;
+    }
+
+    /// Says that a writer has written all that was there when it began.
+    pub fn writer_caught_up(&self) {
+        let mut state = self.state.lock();
+        state.behind_writers = state.behind_writers.saturating_sub(1);
+        state.there = state.end;
+        self.changed.notify_all();
+    }
+
+    /// Returns whether a reader that has come to row `from` has all that was there when the writers began.
+    pub(super) fn has_caught_up(&self, from: i64) -> bool {
+        let state = self.state.lock();
+        state.behind_writers == 0 && from >= state.there
     }
 
     /// Says that a writer has ended.
@@ -98,8 +118,9 @@ impl MemoryStream {
 
     /// Keeps the stream open, whoever stops to write, until [`let_end`](Self::let_end).
     pub fn keep_open(&self) {
-        self.state.lock().kept_open = true;
-        self.add_writer();
+        let mut state = self.state.lock();
+        state.kept_open = true;
+        state.writers += 1;
     }
 
     /// Lets the stream end with its last writer, and at once if there is none.
@@ -119,9 +140,13 @@ impl MemoryStream {
         self.state.lock().in_turn = true;
     }
 
-    /// Says that a writer is gone before its end.
-    pub fn abandon(&self) {
+    /// Says that a writer is gone before its end; `caught_up` says whether it had written all that was there when it
+    /// began.
+    pub fn abandon(&self, caught_up: bool) {
         let mut state = self.state.lock();
+        if state.kept_open && !caught_up {
+            state.behind_writers = state.behind_writers.saturating_sub(1);
+        }
         state.writers = state.writers.saturating_sub(1);
         state.abandoned |= !state.kept_open;
         self.changed.notify_all();

@@ -87,6 +87,10 @@ impl Source for NexmarkSource {
         self.0.poll(wait)
     }
 
+    fn has_caught_up(&self) -> bool {
+        self.0.is_endless()
+    }
+
     fn progress(&self) -> Option<(u64, u64)> {
         self.0.progress()
     }

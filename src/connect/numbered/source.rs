@@ -134,6 +134,11 @@ impl<R: NumberedRows> NumberedSource<R> {
         }
     }
 
+    /// Returns whether there are always more rows: then none is there before it is asked for.
+    pub(in crate::connect) fn is_endless(&self) -> bool {
+        self.plan.rows.is_none()
+    }
+
     pub(in crate::connect) fn progress(&self) -> Option<(u64, u64)> {
         let total = self.plan.rows?;
         let read: u64 = (0..self.partitions.len()).map(|p| self.partitions[p].next.min(self.count(p))).sum();

@@ -44,6 +44,18 @@ impl Groups {
         self.named.iter().any(|(known, _)| known == name)
     }
 
+    /// Returns the options under `name`.
+    pub fn own(&self, name: &str) -> &[Entry] {
+        let own = self.named.iter().find(|(known, _)| known == name);
+        own.map(|(_, entries)| entries.as_slice()).unwrap_or_default()
+    }
+
+    /// Returns the option `key` under `name`, if it is there.
+    pub fn option(&self, name: &str, key: &str) -> Option<&Entry> {
+        let (_, own) = self.named.iter().find(|(known, _)| known == name)?;
+        own.iter().find(|entry| entry.key == key)
+    }
+
     /// Fails if an option for every sink is left over, because no sink has taken options.
     ///
     /// # Errors

@@ -324,7 +324,7 @@ pub(super) const TABLE: &[Row] = &[
         &["state.ttl", "memory.limit", "allowed.lateness", "checkpoint.interval", "checkpoint.location"],
         To::Same,
     ),
-    row(Scope::Job, &["table.wait.timeout", "timezone"], To::Same),
+    row(Scope::Job, &["table.wait.timeout", "tables.load.max_parallel", "timezone"], To::Same),
     row(Scope::Job, &["mode", "@job_mode"], To::Value(delivery_of_mode)),
     row(Scope::Job, &["use_transactions"], To::Value(delivery_of_transactions)),
     row(Scope::Job, &["@batch_size", "max_batch_size", "batch.size"], To::Name("batch.max_rows")),

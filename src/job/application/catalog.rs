@@ -8,6 +8,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use sqlparser::ast::Query;
 
 use super::settings::Settings;
+use super::tables::DeclaredTable;
 use crate::config::{
     Entry, Origin, environment_entries, parse_data_type, parse_fields, substitute, with_config_file,
 };
@@ -16,6 +17,7 @@ use crate::connect::memory::{MemorySinkConnector, MemorySourceConnector, MemoryS
 use crate::connect::predecessor::{Direction, Translated, translate, uri_entries};
 use crate::connect::{Declaration, DeclaredSource, OnError, SinkConnector, declare};
 use crate::error::{Error, Result};
+use crate::job::Loads;
 use crate::sql::plan::suggested_columns;
 use crate::sql::relation::{EventTime, Relation, WindowColumn};
 use crate::sql::{Declare, OptionItem, RelationKind};
@@ -34,6 +36,8 @@ pub struct Catalog {
     pub(super) views: Vec<(String, Query)>,
     /// What the user should know.
     pub(super) notices: Vec<String>,
+    /// How far the loads of its tables are.
+    pub(super) loads: Arc<Loads>,
 }
 
 /// A declared stream.
@@ -53,6 +57,8 @@ pub(super) struct DeclaredStream {
     relation: Option<Arc<Relation>>,
     /// Whether it withdraws rows, which no query can read yet.
     changelog: bool,
+    /// What it is beside that, if it is a table.
+    pub(super) table: Option<DeclaredTable>,
 }
 
 impl Catalog {
@@ -66,6 +72,17 @@ impl Catalog {
         self.streams.get(name)?.memory.as_ref()
     }
 
+    /// Returns the stream of that name with what comes out of its job, not with what goes in.
+    pub fn results(&self, name: &str) -> Option<&Arc<MemoryStream>> {
+        let declared = self.streams.get(name)?;
+        declared.table.as_ref().and_then(|table| table.changes.as_ref()).or(declared.memory.as_ref())
+    }
+
+    /// Returns the tables by name.
+    pub(super) fn tables(&self) -> impl Iterator<Item = (&str, &DeclaredTable)> {
+        self.streams.iter().filter_map(|(name, declared)| Some((name.as_str(), declared.table.as_ref()?)))
+    }
+
     /// Returns all streams in memory.
     pub fn memory_streams(&self) -> impl Iterator<Item = &Arc<MemoryStream>> {
         self.streams.values().filter_map(|stream| stream.memory.as_ref())
@@ -74,6 +91,11 @@ impl Catalog {
     /// Returns a declared stream.
     pub(super) fn get(&self, name: &str) -> Option<&DeclaredStream> {
         self.streams.get(name)
+    }
+
+    /// Returns a declared stream, to be changed.
+    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut DeclaredStream> {
+        self.streams.get_mut(name)
     }
 
     /// Returns the names of all streams and views.
@@ -98,22 +120,26 @@ impl Catalog {
                 .with_hint("use another name, or CREATE OR REPLACE")
                 .with_span(place));
         }
-        if statement.kind == RelationKind::Table {
-            return Err(Error::not_yet("`CREATE TABLE`")
-                .with_hint("declare it as a stream: CREATE STREAM …")
-                .with_span(place));
-        }
         let columns = statement.columns.as_deref().map(columns_of).transpose()?;
         let entries = entries(&statement.options, settings)?;
-        let in_memory = entries.iter().any(|entry| entry.key == "connector" && entry.value == "memory");
+        let is_table = statement.kind == RelationKind::Table;
+        if is_table && statement.primary_key.is_empty() {
+            return Err(no_key(name).with_span(place));
+        }
+        let says = |key: &str| entries.iter().any(|entry| entry.key == key);
+        let in_memory = entries.iter().any(|entry| entry.key == "connector" && entry.value == "memory")
+            || (is_table && !["connector", "type", "config_file"].into_iter().any(says));
         let watermark = statement.watermark.as_ref().map(|mark| (mark.column.clone(), mark.delay_ms));
-        let mut declared = if in_memory {
-            in_memory_stream(name, columns, entries)?
+        let mut declared = if in_memory && is_table && !self.keeps_results {
+            in_memory_stream(name, columns, entries, MemoryStream::between_jobs)?
+        } else if in_memory {
+            in_memory_stream(name, columns, entries, MemoryStream::keeping_all)?
         } else {
             self.outside(name, columns, entries, Direction::Both, settings)?
         };
         declared.watermark = watermark;
         declared.key.clone_from(&statement.primary_key);
+        declared.table = is_table.then(|| DeclaredTable::new(name));
         if let Some(columns) = &declared.columns {
             check_columns(columns, &declared)?;
         }
@@ -184,6 +210,7 @@ impl Catalog {
             source: Arc::new(ErrorTableConnector::new(location)),
             windows: vec![],
             time_columns: vec![],
+            versions: None,
             table: None,
         };
         let declared = DeclaredStream { relation: Some(Arc::new(relation)), ..DeclaredStream::default() };
@@ -209,18 +236,10 @@ impl Catalog {
             source: Arc::new(source),
             windows,
             time_columns: vec![],
+            versions: None,
             table: None,
         };
-        let known = self.streams.entry(name.to_owned()).or_insert_with(|| DeclaredStream {
-            columns: None,
-            key: vec![],
-            source: None,
-            sink: None,
-            memory: None,
-            watermark: None,
-            relation: None,
-            changelog: false,
-        });
+        let known = self.streams.entry(name.to_owned()).or_default();
         known.relation = Some(Arc::new(relation));
         known.memory = self.keeps_results.then(|| Arc::clone(stream));
         known.changelog = changelog;
@@ -253,18 +272,14 @@ impl Catalog {
         })?;
         Ok(DeclaredStream {
             columns,
-            key: vec![],
             source: declared.source,
             sink: declared.sink,
-            memory: None,
-            watermark: None,
-            relation: None,
-            changelog: false,
+            ..DeclaredStream::default()
         })
     }
 
-    /// Returns a stream as a relation to read. Columns that nobody declared are inferred from the data; where nobody
-    /// may look at them, `query` suggests them.
+    /// Returns a stream or table as a relation to read. Columns that nobody declared are inferred from the data; where
+    /// nobody may look at them, `query` suggests them.
     pub(super) fn relation(
         &mut self,
         name: &str,
@@ -284,36 +299,76 @@ impl Catalog {
             return Err(Error::invalid(format!("`{name}` can be written, but not read")));
         };
         let watermark = declared.watermark.as_ref();
-        let schema = match (&declared.columns, query) {
-            (Some(columns), _) => Arc::clone(columns),
-            (None, _) if settings.contact => source.connector.infer_schema()?,
-            (None, query) => {
-                let inferred =
-                    source.connector.can_infer_offline().then(|| source.connector.infer_schema().ok());
-                match (inferred.flatten(), query) {
-                    (Some(schema), _) => schema,
-                    (None, Some(query)) => {
-                        let time = watermark.map(|(column, _)| column).or(source.time.field.as_ref());
-                        let suggested = suggested_columns(query, name, time.map(String::as_str));
-                        let notice = format!(
-                            "the columns of `{name}` are not known: checked with those that its use suggests"
-                        );
-                        if !self.notices.contains(&notice) {
-                            self.notices.push(notice);
-                        }
-                        return Ok(Arc::new(relation(name, &suggested, source, watermark)?));
-                    }
-                    (None, None) => {
-                        return Err(Error::invalid(format!("the columns of `{name}` are not known"))
-                            .with_hint("declare them, or let `--connect` look at the data"));
-                    }
-                }
+        let (schema, suggested) = schema(name, &declared.columns, source, watermark, (query, settings))?;
+        let relation = relation(name, &schema, source, watermark)?;
+        if suggested {
+            let notice =
+                format!("the columns of `{name}` are not known: checked with those that its use suggests");
+            if !self.notices.contains(&notice) {
+                self.notices.push(notice);
             }
-        };
-        let relation = Arc::new(relation(name, &schema, source, watermark)?);
+            let key = &declared.key;
+            return Ok(Arc::new(match &mut declared.table.clone() {
+                Some(table) => table.relation(relation, key)?,
+                None => relation,
+            }));
+        }
+        let relation = Arc::new(match &mut declared.table {
+            Some(table) => table.relation(relation, &declared.key)?,
+            None => relation,
+        });
         declared.relation = Some(Arc::clone(&relation));
         Ok(relation)
     }
+
+    /// Returns whether the columns of a declared source can be known without a look outside.
+    pub(super) fn knows_columns(&self, name: &str) -> bool {
+        self.streams.get(name).is_some_and(|declared| {
+            let infers = |source: &DeclaredSource| source.connector.can_infer_offline();
+            declared.columns.is_some() || declared.source.as_ref().is_some_and(infers)
+        })
+    }
+
+    /// Adds the table that a query creates.
+    pub(super) fn add_table(&mut self, relation: Relation, key: Vec<String>, table: DeclaredTable) {
+        let known = self.streams.entry(relation.name.clone()).or_default();
+        known.columns = Some(Arc::clone(&relation.schema));
+        known.relation = Some(Arc::new(relation));
+        known.key = key;
+        known.table = Some(table);
+    }
+}
+
+/// Returns the columns of a source, and whether they are only what `query` suggests.
+fn schema(
+    name: &str,
+    declared: &Option<SchemaRef>,
+    source: &DeclaredSource,
+    watermark: Option<&(String, i64)>,
+    (query, settings): (Option<&Query>, &Settings),
+) -> Result<(SchemaRef, bool)> {
+    if let Some(columns) = declared {
+        return Ok((Arc::clone(columns), false));
+    }
+    if settings.contact {
+        return Ok((source.connector.infer_schema()?, false));
+    }
+    let offline = source.connector.can_infer_offline();
+    if let Some(schema) = offline.then(|| source.connector.infer_schema().ok()).flatten() {
+        return Ok((schema, false));
+    }
+    let Some(query) = query else {
+        return Err(Error::invalid(format!("the columns of `{name}` are not known"))
+            .with_hint("declare them, or let `--connect` look at the data"));
+    };
+    let time = watermark.map(|(column, _)| column).or(source.time.field.as_ref());
+    Ok((suggested_columns(query, name, time.map(String::as_str)), true))
+}
+
+/// Returns the error for a declared table without a key.
+fn no_key(name: &str) -> Error {
+    Error::invalid(format!("table `{name}` has no key"))
+        .with_hint("mark the columns that tell its rows apart: `id BIGINT PRIMARY KEY`, or `PRIMARY KEY (a, b)`; rows without a key are a stream: CREATE STREAM …")
 }
 
 /// Returns the error for reading a result that withdraws rows.
@@ -322,7 +377,13 @@ pub(super) fn changes_unread(name: &str) -> Error {
         .with_hint("give its aggregate a WINDOW, or EMIT FINAL over an input that ends")
 }
 
-fn in_memory_stream(name: &str, columns: Option<SchemaRef>, entries: Vec<Entry>) -> Result<DeclaredStream> {
+/// Declares a stream in memory, which `make` makes of its name and columns.
+fn in_memory_stream(
+    name: &str,
+    columns: Option<SchemaRef>,
+    entries: Vec<Entry>,
+    make: fn(&str, SchemaRef) -> Arc<MemoryStream>,
+) -> Result<DeclaredStream> {
     let Some(columns) = columns else {
         return Err(Error::invalid(format!("`{name}` in memory needs columns"))
             .with_hint("declare them: CREATE STREAM … (id BIGINT, …) WITH ('connector' = 'memory')"));
@@ -331,18 +392,15 @@ fn in_memory_stream(name: &str, columns: Option<SchemaRef>, entries: Vec<Entry>)
     let mut options = crate::connect::Options::new(crate::connect::TIME_DOCS, rest)?;
     let time = crate::connect::TimeOptions::read(&mut options)?;
     options.finish(&format!("stream `{name}`"))?;
-    let stream = MemoryStream::keeping_all(name, Arc::clone(&columns));
+    let stream = make(name, Arc::clone(&columns));
     let source =
         DeclaredSource { connector: Arc::new(MemorySourceConnector::new(Arc::clone(&stream), true)), time };
     Ok(DeclaredStream {
         columns: Some(columns),
-        key: vec![],
         source: Some(source),
         sink: Some(Arc::new(MemorySinkConnector::new(Arc::clone(&stream), false))),
         memory: Some(stream),
-        watermark: None,
-        relation: None,
-        changelog: false,
+        ..DeclaredStream::default()
     })
 }
 
@@ -403,6 +461,7 @@ fn relation(
         source: Arc::clone(&source.connector),
         windows: vec![],
         time_columns: vec![],
+        versions: None,
         table: None,
     })
 }

@@ -5,8 +5,13 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 
-use super::statements::Query;
+use super::planning::Planning;
+use super::statements::{Explaining, Query, Target};
 use crate::connect::SinkConnector;
+use crate::connect::console::StdoutConnector;
+use crate::connect::error_table::ERROR_TABLE;
+use crate::connect::memory::BlackholeConnector;
+use crate::connect::predecessor::{Direction, Groups};
 use crate::error::{Error, Result};
 use crate::sql::plan::{HeaderRules, Inputs, Planner, write_headers};
 
@@ -21,9 +26,24 @@ pub(super) struct Destination {
     pub(super) between: Option<String>,
     /// Whether a changelog is taken as its new rows: sinks of the predecessor's files.
     pub(super) lenient: bool,
+    /// Whether the rows only stay in the table that the statement creates.
+    pub(super) keeps_only: bool,
 }
 
 impl Destination {
+    /// Returns where rows go that nobody wants.
+    fn nowhere() -> Self {
+        Self {
+            connector: Arc::new(BlackholeConnector),
+            columns: None,
+            key: vec![],
+            shared: None,
+            between: None,
+            lenient: true,
+            keeps_only: false,
+        }
+    }
+
     /// Plans the headers of what a query writes; those of its input go along from topic to topic.
     ///
     /// # Errors
@@ -61,4 +81,84 @@ pub(super) fn key_ordinals(query: &Query, output: &SchemaRef, declared: &[String
         place.ok_or_else(|| Error::invalid(format!("key column `{name}` is not in the result")))
     };
     declared.iter().map(find).collect()
+}
+
+impl Planning<'_> {
+    /// Finds where the rows of a query go.
+    pub(super) fn destination(
+        &mut self,
+        query: &Query,
+        groups: &Groups,
+        read_by_others: usize,
+    ) -> Result<Destination> {
+        if query.explain == Explaining::Analyze {
+            return Ok(Destination::nowhere());
+        }
+        let name = query.target.name();
+        if let Some(written) = [&name, &query.creates].into_iter().flatten().find(|name| *name == ERROR_TABLE)
+        {
+            return Err(Error::invalid(format!(
+                "`{written}` is the error table, which only the engine writes"
+            ))
+            .with_hint("use another name, or read it: SELECT * FROM velo_errors")
+            .with_span(query.span.clone()));
+        }
+        let own_options = match (&name, &query.target) {
+            (_, Target::Options(_, items)) => super::catalog::entries(items, self.settings)?,
+            (Some(name), _) if groups.names(name) => groups.sink(name),
+            _ => vec![],
+        };
+        if own_options.is_empty() {
+            groups.refuse_sink_options()?;
+        }
+        let lenient = own_options.iter().any(|entry| entry.key == "type");
+        if let (Some(name), false) = (&name, own_options.is_empty()) {
+            self.catalog.declare_for_query(name, own_options, Direction::Sink, self.settings)?;
+        }
+        if let Some(declared) = name.as_deref().and_then(|name| self.catalog.get(name)) {
+            let name = name.unwrap_or_default();
+            let Some(connector) = declared.sink.clone() else {
+                return Err(Error::invalid(format!("`{name}` can be read, but not written")));
+            };
+            if let Some(memory) = &declared.memory {
+                self.written.insert(memory.name().to_owned());
+            }
+            let columns = declared.columns.clone().filter(|_| query.casts);
+            let (key, between) = (declared.key.clone(), None);
+            let shared = Some(name);
+            return Ok(Destination { connector, columns, key, shared, between, lenient, keeps_only: false });
+        }
+        let stdout = || Destination {
+            connector: Arc::new(StdoutConnector { form: self.settings.output }),
+            columns: None,
+            key: vec![],
+            shared: Some("stdout".to_owned()),
+            between: None,
+            lenient: false,
+            keeps_only: false,
+        };
+        match (&query.target, name) {
+            (Target::Stdout, _) | (_, None) => Ok(stdout()),
+            (Target::Created(_), Some(_)) if query.creates_table => {
+                Ok(Destination { keeps_only: true, ..Destination::nowhere() })
+            }
+            (Target::Created(_), Some(name)) if read_by_others > 0 || self.catalog.keeps_results => {
+                Ok(Destination {
+                    between: Some(name),
+                    // Opened once the schema is known.
+                    ..stdout()
+                })
+            }
+            (Target::Created(_), Some(name)) => {
+                self.notices.push(format!(
+                    "`{name}` has no sink and nobody reads it: its rows go to standard output"
+                ));
+                Ok(stdout())
+            }
+            (_, Some(name)) => Err(Planner::unknown_relation(
+                &name,
+                &Inputs { names: self.catalog.names(), ..Inputs::default() },
+            )),
+        }
+    }
 }

@@ -129,6 +129,14 @@ fn operator_line(kind: &OperatorKind) -> String {
             let rows = fetch.map_or("all rows".to_owned(), |fetch| format!("the first {fetch} rows"));
             return format!("{}; state: {rows} until the input ends", kind.name());
         }
+        OperatorKind::KeyedTable { table, .. } => {
+            let key = table.key().iter().map(|&column| table.schema().field(column).name().as_str());
+            let key: Vec<&str> = key.collect();
+            return match key.as_slice() {
+                [] => format!("table `{}`; state: all rows", table.name()),
+                key => format!("table `{}`; state: the last row of each {}", table.name(), key.join(", ")),
+            };
+        }
         OperatorKind::Limit { skip, fetch } => {
             return format!("{}; skip {skip}, fetch {fetch:?}; state: a count", kind.name());
         }

@@ -3,14 +3,19 @@
 //! Declarations first, in the order of the file; then every query once all that it reads is known, whatever the order
 //! in which they stand. Nothing starts unless everything is planned.
 
+mod answers;
 mod catalog;
 mod destination;
 mod explain;
+mod graph;
 mod order;
 mod planning;
+mod reading;
 mod run;
 mod settings;
 mod statements;
+mod table_connector;
+mod tables;
 
 pub use catalog::Catalog;
 pub use explain::{explain, ran};
@@ -18,3 +23,4 @@ pub use planning::{PlannedApplication, PlannedJob, Work};
 pub use run::{ApplicationOutcome, RunningApplication};
 pub use settings::Settings;
 pub use statements::Explaining;
+pub use tables::KeptTable;

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use sqlparser::ast;
 
+use super::graph::{Maker, circle, circle_text};
 use super::planning::Planning;
 use super::statements::{Existing, Explaining, Query};
 use crate::config::Entry;
@@ -27,10 +28,16 @@ impl Planning<'_> {
                 query.reads.iter().all(|name| !gives.contains(name) || own.as_ref() == Some(name))
             });
             let Some(next) = next else {
-                let names = waiting.iter().filter_map(Query::gives).collect::<Vec<_>>().join("` → `");
-                let error = Error::invalid(format!("streams read each other in a circle: `{names}`"))
+                let makers = waiting.iter().filter_map(|query| {
+                    Some(Maker { made: query.gives()?, reads: query.reads.clone(), span: query.span.clone() })
+                });
+                let makers: Vec<Maker> = makers.collect();
+                let circle = circle(&makers).unwrap_or_default();
+                let span = circle.first().map_or_else(|| waiting[0].span.clone(), |first| first.span.clone());
+                let circle = circle_text(&circle, self.text);
+                let error = Error::invalid(format!("queries read each other in a circle: {circle}"))
                     .with_hint("take one of them out of the circle: no row could ever be the first");
-                self.errors.push(mark(error, self.text, waiting[0].span.clone()));
+                self.errors.push(mark(error, self.text, span));
                 break;
             };
             let query = waiting.remove(next);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::LogicalPlan;
@@ -10,18 +11,19 @@ use sqlparser::ast;
 
 use super::catalog::Catalog;
 use super::destination::{Destination, key_ordinals};
+use super::graph::Maker;
 use super::settings::Settings;
-use super::statements::{Explaining, Query, Target, queries};
+use super::statements::{Explaining, Query, queries};
+use super::tables::{KeptTable, OwnTable};
 use crate::config::{Entry, Origin};
-use crate::connect::console::StdoutConnector;
 use crate::connect::error_table::ERROR_TABLE;
 use crate::connect::memory::{MemorySinkConnector, MemoryStream};
 use crate::connect::predecessor::{Direction, Groups, split_by_name};
 use crate::connect::{ChangelogForm, SinkConnector};
 use crate::error::{Error, Result};
-use crate::job::{JobOptions, Mode};
+use crate::job::{JobOptions, Mode, TableLoad};
 use crate::sql::plan::{Emission, Inputs, Planner, Shape, StreamPlan, adopt_event_times};
-use crate::sql::{EmitMode, Statement, mark, on_large_stack, parse_application};
+use crate::sql::{EmitMode, RelationKind, Statement, mark, on_large_stack, parse_application};
 
 /// What a job runs.
 #[derive(Debug)]
@@ -57,6 +59,10 @@ pub struct PlannedJob {
     pub result: Option<Arc<MemoryStream>>,
     /// Whether no stream is read.
     pub reads_nothing: bool,
+    /// The tables that it waits for, each with how long.
+    pub waits: Vec<(Arc<TableLoad>, Duration)>,
+    /// The table that it keeps.
+    pub keeps: Option<KeptTable>,
     /// Whether `EXPLAIN` asked for it: it is shown, not run.
     pub explain: Explaining,
 }
@@ -97,19 +103,23 @@ pub(super) struct Planning<'a> {
     pub(super) settings: &'a Settings,
     pub(super) planner: Planner,
     pub(super) catalog: Catalog,
-    jobs: Vec<PlannedJob>,
-    between: Vec<Arc<MemoryStream>>,
-    answers: Vec<String>,
+    pub(super) jobs: Vec<PlannedJob>,
+    pub(super) between: Vec<Arc<MemoryStream>>,
+    pub(super) answers: Vec<String>,
     pub(super) notices: Vec<String>,
     pub(super) errors: Vec<Error>,
     /// Streams in memory that some query writes.
-    written: BTreeSet<String>,
+    pub(super) written: BTreeSet<String>,
     /// What statements with errors would have declared.
     pub(super) failed: BTreeSet<String>,
     /// What queries of this text have created.
     pub(super) created: BTreeSet<String>,
     /// The views that this text declares, with the bytes of their statements.
     pub(super) own_views: Vec<(String, Range<usize>)>,
+    /// The tables that this text declares.
+    pub(super) own_tables: Vec<OwnTable>,
+    /// What makes rows for others.
+    pub(super) makers: Vec<Maker>,
 }
 
 impl<'a> Planning<'a> {
@@ -128,6 +138,8 @@ impl<'a> Planning<'a> {
             failed: BTreeSet::new(),
             created: BTreeSet::new(),
             own_views: vec![],
+            own_tables: vec![],
+            makers: vec![],
         }
     }
 
@@ -137,7 +149,7 @@ impl<'a> Planning<'a> {
         self.failed.extend(application.unread);
         self.notices.extend(application.notices.into_iter().map(|notice| notice.message));
         let mut set: Vec<Entry> = self.settings.options.clone();
-        let mut waiting = vec![];
+        let (mut waiting, mut asked) = (vec![], vec![]);
         for parsed in application.statements {
             let span = parsed.span.clone();
             match &parsed.statement {
@@ -149,8 +161,17 @@ impl<'a> Planning<'a> {
                         self.errors.push(mark(error, self.text, span));
                         self.failed.extend(statement.declares().map(|name| name.value.clone()));
                         continue;
-                    } else if let Statement::CreateView { name, .. } = statement {
-                        self.own_views.push((name.value.clone(), span));
+                    }
+                    match statement {
+                        Statement::CreateView { name, .. } => self.own_views.push((name.value.clone(), span)),
+                        Statement::Declare(declare) if declare.kind == RelationKind::Table => {
+                            let (name, set) = (declare.name.value.clone(), set.clone());
+                            self.own_tables.push(OwnTable { name, span, set });
+                        }
+                        Statement::Show { .. } | Statement::Describe { .. } => {
+                            asked.push((statement.clone(), span));
+                        }
+                        _ => {}
                     }
                 }
             }
@@ -158,10 +179,12 @@ impl<'a> Planning<'a> {
         }
         self.check_options(&waiting, set);
         self.plan_queries(waiting);
+        self.plan_own_tables();
+        self.answer(asked);
         self.finish()
     }
 
-    /// Takes in what only declares or asks.
+    /// Takes in what only declares.
     fn declaration(&mut self, statement: &Statement) -> Result<()> {
         match statement {
             Statement::Declare(declare) => self.catalog.declare(declare, self.settings),
@@ -193,12 +216,6 @@ impl<'a> Planning<'a> {
             )),
             Statement::Drop { .. } => Err(Error::not_yet("`DROP` in an application")
                 .with_hint("an application's streams end with it; leave the statement out")),
-            Statement::Show { .. } | Statement::Describe { .. } => {
-                let answer =
-                    super::statements::answer(statement, &mut self.catalog, self.settings, &self.planner)?;
-                self.answers.push(answer);
-                Ok(())
-            }
             _ => Ok(()),
         }
     }
@@ -215,26 +232,29 @@ impl<'a> Planning<'a> {
         self.notices.extend(notices);
         self.declare_sources(&query, &groups, &job_options)?;
         let inputs = self.inputs(&query.query, &query.reads)?;
+        self.note_maker(&query);
         let mut query = query;
         let destination = self.destination(&query, &groups, read_by_others)?;
         destination.plan_headers(&mut query, &inputs, &self.planner)?;
         let shape = Shape {
             target: destination.columns.clone(),
             columns: query.insert_columns.clone(),
-            carry_time: destination.connector.wants_event_time() || destination.between.is_some(),
+            carry_time: !query.creates_table
+                && (destination.connector.wants_event_time() || destination.between.is_some()),
             grace_ms: query.grace_ms.unwrap_or_else(|| {
                 i64::try_from(job_options.allowed_lateness.as_millis()).unwrap_or(i64::MAX)
             }),
             zone: job_options.timezone,
             ttl_ms: job_options.state_ttl.map(|ttl| i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX)),
             late: job_options.late,
-            missing: std::collections::BTreeMap::new(),
+            missing: self.missing(&query, &groups)?,
         };
         let work = match self.work(&query, &inputs, &shape, &job_options) {
             Ok(work) => work,
             Err(error) => return Err(self.all_errors((&query.query, &query.span), &inputs, error)),
         };
-        self.add_job(query, work, destination, job_options)
+        let waits = self.waits(&query, &groups, &job_options)?;
+        self.add_job(query, work, destination, job_options, waits)
     }
 
     fn declare_sources(&mut self, query: &Query, groups: &Groups, options: &JobOptions) -> Result<()> {
@@ -305,6 +325,11 @@ impl<'a> Planning<'a> {
         let bounded = query.reads.iter().filter_map(|name| inputs.relations.get(name));
         let bounded =
             bounded.clone().count() > 0 && bounded.clone().all(|relation| relation.source.is_bounded());
+        let read = || query.reads.iter().filter_map(|name| inputs.relations.get(name));
+        if query.emit.is_none() && read().count() > 0 && read().all(|relation| relation.table.is_some()) {
+            self.refuse_changing(query)?;
+            return batch();
+        }
         let once = query.is_select && given.is_none() && (bounded || query.reads_nothing);
         let emit = query.emit.map(|mode| match mode {
             EmitMode::Changes => Emission::Changes,
@@ -325,88 +350,21 @@ impl<'a> Planning<'a> {
         }
     }
 
-    /// Finds where the rows of a query go.
-    fn destination(&mut self, query: &Query, groups: &Groups, read_by_others: usize) -> Result<Destination> {
-        if query.explain == Explaining::Analyze {
-            return Ok(Destination {
-                connector: Arc::new(crate::connect::memory::BlackholeConnector),
-                columns: None,
-                key: vec![],
-                shared: None,
-                between: None,
-                lenient: true,
-            });
-        }
-        let name = query.target.name();
-        if let Some(written) = [&name, &query.creates].into_iter().flatten().find(|name| *name == ERROR_TABLE)
-        {
-            return Err(Error::invalid(format!(
-                "`{written}` is the error table, which only the engine writes"
-            ))
-            .with_hint("use another name, or read it: SELECT * FROM velo_errors")
-            .with_span(query.span.clone()));
-        }
-        let own_options = match (&name, &query.target) {
-            (_, Target::Options(_, items)) => super::catalog::entries(items, self.settings)?,
-            (Some(name), _) if groups.names(name) => groups.sink(name),
-            _ => vec![],
-        };
-        if own_options.is_empty() {
-            groups.refuse_sink_options()?;
-        }
-        let lenient = own_options.iter().any(|entry| entry.key == "type");
-        if let (Some(name), false) = (&name, own_options.is_empty()) {
-            self.catalog.declare_for_query(name, own_options, Direction::Sink, self.settings)?;
-        }
-        if let Some(declared) = name.as_deref().and_then(|name| self.catalog.get(name)) {
-            let name = name.unwrap_or_default();
-            let Some(connector) = declared.sink.clone() else {
-                return Err(Error::invalid(format!("`{name}` can be read, but not written")));
-            };
-            if let Some(memory) = &declared.memory {
-                self.written.insert(memory.name().to_owned());
-            }
-            let columns = declared.columns.clone().filter(|_| query.casts);
-            let (key, between) = (declared.key.clone(), None);
-            return Ok(Destination { connector, columns, key, shared: Some(name), between, lenient });
-        }
-        let stdout = || Destination {
-            connector: Arc::new(StdoutConnector { form: self.settings.output }),
-            columns: None,
-            key: vec![],
-            shared: Some("stdout".to_owned()),
-            between: None,
-            lenient: false,
-        };
-        match (&query.target, name) {
-            (Target::Stdout, _) | (_, None) => Ok(stdout()),
-            (Target::Created(_), Some(name)) if read_by_others > 0 || self.catalog.keeps_results => {
-                Ok(Destination {
-                    between: Some(name),
-                    // Opened once the schema is known.
-                    ..stdout()
-                })
-            }
-            (Target::Created(_), Some(name)) => {
-                self.notices.push(format!(
-                    "`{name}` has no sink and nobody reads it: its rows go to standard output"
-                ));
-                Ok(stdout())
-            }
-            (_, Some(name)) => Err(Planner::unknown_relation(
-                &name,
-                &Inputs { names: self.catalog.names(), ..Inputs::default() },
-            )),
-        }
-    }
-
     fn add_job(
         &mut self,
         query: Query,
-        work: Work,
+        mut work: Work,
         destination: Destination,
         options: JobOptions,
+        waits: Vec<(Arc<TableLoad>, Duration)>,
     ) -> Result<()> {
+        let mut sink = destination.connector;
+        let mut keeps = None;
+        if query.creates_table && query.explain != Explaining::Analyze {
+            let own = (!destination.keeps_only).then(|| Arc::clone(&sink));
+            let (kept, to) = self.create_table(&query, &mut work, &options, own)?;
+            (keeps, sink) = (Some(kept), to);
+        }
         let (output, changelog) = match &work {
             Work::Stream(plan) => (Arc::clone(&plan.output), plan.changelog),
             Work::Batch(plan) => (Arc::clone(plan.schema().inner()), false),
@@ -417,27 +375,8 @@ impl<'a> Planning<'a> {
                 query.name
             ));
         }
-        let mut sink = destination.connector;
         if let Some(name) = &destination.between {
-            let bounded = match &work {
-                Work::Stream(plan) => plan.scans.iter().all(|scan| scan.relation.source.is_bounded()),
-                Work::Batch(_) => true,
-            };
-            let keeps = self.catalog.keeps_results;
-            if changelog && !keeps {
-                return Err(super::catalog::changes_unread(name));
-            }
-            let stream = if keeps { MemoryStream::keeping_all } else { MemoryStream::between_jobs };
-            let stream = stream(name, Arc::clone(&output));
-            self.between.push(Arc::clone(&stream));
-            let visible = output.fields().iter().filter(|field| !field.name().starts_with("__")).cloned();
-            let visible = Arc::new(arrow::datatypes::Schema::new(visible.collect::<Vec<_>>()));
-            let windows = match &work {
-                Work::Stream(plan) => plan.windows.clone(),
-                Work::Batch(_) => vec![],
-            };
-            self.catalog.add_between_jobs(name, &stream, (visible, windows), bounded, changelog);
-            sink = Arc::new(MemorySinkConnector::new(stream, true));
+            sink = self.give_to_others(name, &work, &output, changelog)?;
         }
         if changelog && sink.changelog_form() == ChangelogForm::AppendOnly && destination.lenient {
             self.notices.push(format!(
@@ -458,7 +397,10 @@ impl<'a> Planning<'a> {
         if let Some(result) = &result {
             sink = Arc::new(MemorySinkConnector::new(Arc::clone(result), false));
         }
-        let key = key_ordinals(&query, &output, &destination.key)?;
+        let key = match &keeps {
+            Some(kept) => kept.table.key().to_vec(),
+            None => key_ordinals(&query, &output, &destination.key)?,
+        };
         let before = self.text.get(..query.span.start).unwrap_or_default();
         self.jobs.push(PlannedJob {
             name: query.name,
@@ -472,9 +414,40 @@ impl<'a> Planning<'a> {
             options,
             result,
             reads_nothing: query.reads_nothing,
+            waits,
+            keeps,
             explain: query.explain,
         });
         Ok(())
+    }
+
+    /// Makes the result of a query a stream that others read, and returns the way into it.
+    fn give_to_others(
+        &mut self,
+        name: &str,
+        work: &Work,
+        output: &SchemaRef,
+        changelog: bool,
+    ) -> Result<Arc<dyn SinkConnector>> {
+        let bounded = match work {
+            Work::Stream(plan) => plan.scans.iter().all(|scan| scan.relation.source.is_bounded()),
+            Work::Batch(_) => true,
+        };
+        let keeps = self.catalog.keeps_results;
+        if changelog && !keeps {
+            return Err(super::catalog::changes_unread(name));
+        }
+        let stream = if keeps { MemoryStream::keeping_all } else { MemoryStream::between_jobs };
+        let stream = stream(name, Arc::clone(output));
+        self.between.push(Arc::clone(&stream));
+        let visible = output.fields().iter().filter(|field| !field.name().starts_with("__")).cloned();
+        let visible = Arc::new(arrow::datatypes::Schema::new(visible.collect::<Vec<_>>()));
+        let windows = match work {
+            Work::Stream(plan) => plan.windows.clone(),
+            Work::Batch(_) => vec![],
+        };
+        self.catalog.add_between_jobs(name, &stream, (visible, windows), bounded, changelog);
+        Ok(Arc::new(MemorySinkConnector::new(stream, true)))
     }
 
     fn finish(mut self) -> Result<PlannedApplication, Vec<Error>> {

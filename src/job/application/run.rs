@@ -13,15 +13,24 @@ use crate::connect::memory::MemoryStream;
 use crate::connect::{ChunkLimits, Sink, WriteRequest, Written};
 use crate::error::{Error, Result};
 use crate::flow::ChangeBatch;
-use crate::job::batch::{BatchJob, BatchSpec};
-use crate::job::{Ending, Failures, Job, JobReport, JobSpec, Outcome};
+use crate::job::batch::{BatchJob, BatchSpec, relations_of};
+use crate::job::{Ending, Failures, Gate, Job, JobReport, JobSpec, LoadProgress, Loads, Outcome};
 use crate::sql::plan::Planner;
-use crate::time::Watermark;
+use crate::sql::relation::Relation;
+use crate::time::{Clock, Watermark};
 
 /// An application that runs.
 pub struct RunningApplication {
-    jobs: Vec<Running>,
+    jobs: Vec<RunningJob>,
     stopping: Arc<AtomicBool>,
+    loads: Arc<Loads>,
+    clock: Arc<dyn Clock>,
+}
+
+struct RunningJob {
+    running: Running,
+    /// Whether it only keeps a table up to date for as long as others run.
+    serves: bool,
 }
 
 enum Running {
@@ -74,6 +83,8 @@ impl PlannedJob {
             memory_limit: self.options.memory_limit,
             emit_interval: self.options.emit_interval,
             clock: Arc::clone(&settings.clock),
+            gate: self.gate(),
+            load: self.keeps.as_ref().map(|kept| Arc::clone(&kept.load.load)),
             record: false,
         })
     }
@@ -103,8 +114,41 @@ impl PlannedJob {
             limits: self.limits(),
             failures: self.failures(),
             clock: Arc::clone(&settings.clock),
+            gate: self.gate(),
+            load: self.keeps.as_ref().map(|kept| Arc::clone(&kept.load.load)),
             opened,
         }
+    }
+
+    /// Returns what the job waits for before it reads, if it waits for anything.
+    fn gate(&self) -> Option<Arc<Gate>> {
+        let own = self.keeps.as_ref().map(|kept| kept.load.clone());
+        if let Some(own) = &own {
+            own.all.add(&own.load);
+        }
+        let waits = !self.waits.is_empty() || own.is_some();
+        waits.then(|| Arc::new(Gate::new(self.waits.clone(), own)))
+    }
+
+    /// Returns whether the job only keeps a table up to date for as long as others run.
+    fn serves(&self) -> bool {
+        let is_endless = match &self.work {
+            Work::Stream(plan) => plan.scans.iter().any(|scan| !scan.relation.source.is_bounded()),
+            Work::Batch(_) => false,
+        };
+        is_endless && self.keeps.as_ref().is_some_and(|kept| kept.is_all)
+    }
+
+    /// Returns whether the job only reads tables, as they are when it runs.
+    pub fn reads_only_tables(&self) -> bool {
+        matches!(self.work, Work::Batch(_)) && !self.waits.is_empty() && !self.reads_streams_once()
+    }
+
+    /// Returns whether the job opens streams on a thread of its own, once it is past its gate.
+    fn reads_streams_once(&self) -> bool {
+        let Work::Batch(plan) = &self.work else { return false };
+        let reads = |relations: Vec<Arc<Relation>>| relations.iter().any(|read| read.table.is_none());
+        relations_of(plan).map_or(true, reads)
     }
 
     fn failures(&self) -> Failures {
@@ -132,12 +176,13 @@ impl PlannedJob {
 impl RunningApplication {
     /// Opens all sinks, then starts all jobs; a job that cannot start stops those that did.
     pub fn start(application: PlannedApplication, settings: &Settings) -> Result<Self> {
-        let PlannedApplication { jobs, unwritten, planner, between, .. } = application;
+        let PlannedApplication { jobs, unwritten, planner, between, catalog, .. } = application;
         let jobs: Vec<PlannedJob> =
             jobs.into_iter().filter(|job| job.explain != super::statements::Explaining::Plan).collect();
         unwritten.iter().for_each(|stream| stream.end());
         let sinks = open_sinks(&jobs, settings)?;
-        let mut started = Self { jobs: vec![], stopping: Arc::default() };
+        let (loads, clock) = (catalog.loads, Arc::clone(&settings.clock));
+        let mut started = Self { jobs: vec![], stopping: Arc::default(), loads, clock };
         let starting = Starting::new(&jobs, between);
         for (job, sink) in jobs.iter().zip(sinks) {
             let running = match &job.work {
@@ -147,13 +192,18 @@ impl RunningApplication {
                     .map(|job| Running::Stream(Box::new(job))),
                 Work::Batch(plan) => {
                     let starting = Arc::clone(&starting);
-                    let opened = Box::new(move || starting.one_is_there());
+                    let counts = job.reads_streams_once();
+                    let opened = Box::new(move || {
+                        if counts {
+                            starting.one_is_there()
+                        }
+                    });
                     BatchJob::start(job.batch_spec(plan, sink, &planner, settings, opened))
                         .map(Running::Batch)
                 }
             };
             match running {
-                Ok(running) => started.jobs.push(running),
+                Ok(running) => started.jobs.push(RunningJob { running, serves: job.serves() }),
                 Err(error) => {
                     started.stopper()();
                     started.wait();
@@ -167,16 +217,8 @@ impl RunningApplication {
 
     /// Returns a handle that asks all jobs to stop.
     pub fn stopper(&self) -> impl Fn() + Send + Sync + 'static {
-        let stoppers: Vec<Box<dyn Fn() + Send + Sync>> = self
-            .jobs
-            .iter()
-            .map(|job| -> Box<dyn Fn() + Send + Sync> {
-                match job {
-                    Running::Stream(job) => Box::new(job.stopper()),
-                    Running::Batch(job) => Box::new(job.stopper()),
-                }
-            })
-            .collect();
+        let stoppers: Vec<Box<dyn Fn() + Send + Sync>> =
+            self.jobs.iter().map(|job| job.running.stopper()).collect();
         let stopping = Arc::clone(&self.stopping);
         move || {
             stopping.store(true, Ordering::Release);
@@ -186,30 +228,51 @@ impl RunningApplication {
 
     /// Returns what the streaming jobs have done so far.
     pub fn progress(&self) -> Vec<JobReport> {
-        let stream = |job: &Running| match job {
+        let stream = |job: &RunningJob| match &job.running {
             Running::Stream(job) => Some(job.progress()),
             Running::Batch(_) => None,
         };
         self.jobs.iter().filter_map(stream).collect()
     }
 
-    /// Returns whether every job has ended, or one has failed.
-    pub fn is_over(&self) -> bool {
-        let over = |job: &Running| match job {
-            Running::Stream(job) => job.is_over(),
-            Running::Batch(job) => job.is_over(),
-        };
-        self.jobs.iter().all(over)
+    /// Returns how far the load of each table is.
+    pub fn tables(&self) -> Vec<LoadProgress> {
+        self.loads.progress(self.clock.monotonic_micros())
     }
 
-    /// Waits for all jobs. Each runs to its own end: one that fails harms no other.
+    /// Returns whether every job has ended, those aside that only keep tables for others.
+    pub fn is_over(&self) -> bool {
+        let only_serves = self.jobs.iter().all(|job| job.serves);
+        self.jobs.iter().filter(|job| only_serves || !job.serves).all(|job| job.running.is_over())
+    }
+
+    /// Waits for all jobs. Each runs to its own end: one that fails harms no other. Those that only keep tables up to
+    /// date end when nobody is left to read them.
     pub fn wait(self) -> ApplicationOutcome {
         let mut outcome = ApplicationOutcome { reports: vec![], error: None, stopped: false };
-        for job in self.jobs {
-            let Outcome { report, ending, .. } = match job {
-                Running::Stream(job) => job.wait(),
-                Running::Batch(job) => job.wait(),
-            };
+        let only_serves = self.jobs.iter().all(|job| job.serves);
+        let mut outcomes: Vec<Option<Outcome>> = vec![];
+        let mut serving = vec![];
+        for (ordinal, job) in self.jobs.into_iter().enumerate() {
+            if job.serves && !only_serves {
+                serving.push((ordinal, job.running));
+                outcomes.push(None);
+            } else {
+                outcomes.push(Some(job.running.wait()));
+            }
+        }
+        for (_, job) in &serving {
+            job.stopper()();
+        }
+        for (ordinal, job) in serving {
+            let mut ended = job.wait();
+            if matches!(ended.ending, Ok(Ending::Stopped)) && !self.stopping.load(Ordering::Acquire) {
+                ended.ending = Ok(Ending::Finished);
+                ended.report.state = "finished";
+            }
+            outcomes[ordinal] = Some(ended);
+        }
+        for Outcome { report, ending, .. } in outcomes.into_iter().flatten() {
             match ending {
                 Ok(Ending::Stopped) => outcome.stopped = true,
                 Ok(Ending::Finished) => {}
@@ -220,6 +283,29 @@ impl RunningApplication {
             outcome.reports.push(report);
         }
         outcome
+    }
+}
+
+impl Running {
+    fn stopper(&self) -> Box<dyn Fn() + Send + Sync> {
+        match self {
+            Self::Stream(job) => Box::new(job.stopper()),
+            Self::Batch(job) => Box::new(job.stopper()),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        match self {
+            Self::Stream(job) => job.is_over(),
+            Self::Batch(job) => job.is_over(),
+        }
+    }
+
+    fn wait(self) -> Outcome {
+        match self {
+            Self::Stream(job) => job.wait(),
+            Self::Batch(job) => job.wait(),
+        }
     }
 }
 
@@ -234,7 +320,7 @@ struct Starting {
 impl Starting {
     /// Waits for the jobs that run once, and for the word that all others have started.
     fn new(jobs: &[PlannedJob], between: Vec<Arc<MemoryStream>>) -> Arc<Self> {
-        let once = jobs.iter().filter(|job| matches!(job.work, Work::Batch(_))).count();
+        let once = jobs.iter().filter(|job| job.reads_streams_once()).count();
         if once > 0 {
             between.iter().for_each(|stream| stream.read_in_turn());
         }
@@ -266,13 +352,17 @@ fn open_sinks(jobs: &[PlannedJob], settings: &Settings) -> Result<Vec<Box<dyn Si
         let writer = match shared.get(name) {
             Some(writer) => Arc::clone(writer),
             None => {
-                let writer =
-                    Arc::new(Mutex::new(Shared { sink: open(job)?, users: users[name], open: users[name] }));
+                let writer = Arc::new(Mutex::new(Shared::new(open(job)?, users[name])));
                 shared.insert(name.clone(), Arc::clone(&writer));
                 writer
             }
         };
-        sinks.push(Box::new(SharedSink { writer, written: Written::default(), at_end: false }));
+        sinks.push(Box::new(SharedSink {
+            writer,
+            written: Written::default(),
+            at_end: false,
+            caught_up: false,
+        }));
     }
     Ok(sinks)
 }
@@ -283,12 +373,21 @@ struct Shared {
     users: usize,
     /// How many have yet to come to the end of time.
     open: usize,
+    /// How many have yet to write all that was there when they began.
+    behind: usize,
+}
+
+impl Shared {
+    fn new(sink: Box<dyn Sink>, users: usize) -> Self {
+        Self { sink, users, open: users, behind: users }
+    }
 }
 
 struct SharedSink {
     writer: Arc<Mutex<Shared>>,
     written: Written,
     at_end: bool,
+    caught_up: bool,
 }
 
 impl Sink for SharedSink {
@@ -310,6 +409,17 @@ impl Sink for SharedSink {
         let mut writer = self.writer.lock();
         writer.open -= 1;
         if writer.open == 0 { writer.sink.advance(Watermark::END) } else { Ok(()) }
+    }
+
+    fn caught_up(&mut self) {
+        if std::mem::replace(&mut self.caught_up, true) {
+            return;
+        }
+        let mut writer = self.writer.lock();
+        writer.behind -= 1;
+        if writer.behind == 0 {
+            writer.sink.caught_up();
+        }
     }
 
     fn flush(&mut self) -> Result<()> {

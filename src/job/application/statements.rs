@@ -1,22 +1,14 @@
-//! [`Query`]: the statements that run something, in one form; and the answers to those that ask.
+//! [`Query`]: the statements that run something, in one form.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::ops::Range;
-use std::path::Path;
 
 use sqlparser::ast;
 
-use super::catalog::Catalog;
-use super::settings::Settings;
 use crate::config::Entry;
-use crate::connect::CONNECTORS;
-use crate::connect::error_table::{ERROR_TABLE, ErrorTableSettings};
-use crate::error::{Error, Result};
-use crate::sql::functions::function_catalog;
-use crate::sql::plan::{Planner, relation_names};
+use crate::sql::plan::relation_names;
 use crate::sql::{
-    EmitMode, InlineOptions, InsertSource, OptionItem, ParsedStatement, ShowKind, Statement, StreamQuery,
+    EmitMode, InlineOptions, InsertSource, OptionItem, ParsedStatement, RelationKind, Statement, StreamQuery,
 };
 
 /// Where a query's rows go, as its statement says it.
@@ -77,6 +69,8 @@ pub(super) struct Query {
     pub(super) target: Target,
     /// The stream that it creates.
     pub(super) creates: Option<String>,
+    /// Whether that is a table.
+    pub(super) creates_table: bool,
     pub(super) insert_columns: Option<Vec<String>>,
     /// Whether the result is cast to the target's columns.
     pub(super) casts: bool,
@@ -156,7 +150,8 @@ fn of_statement(statement: Statement, span: Range<usize>, ordinal: usize) -> Opt
                 (false, true) => Existing::Kept,
                 (false, false) => Existing::Refused,
             };
-            Some(Query { creates: Some(name), casts: false, existing, ..query })
+            let creates_table = create.kind == RelationKind::Table;
+            Some(Query { creates: Some(name), creates_table, casts: false, existing, ..query })
         }
         Statement::Insert { target, columns, source } => {
             let named = Target::Named(target.value.clone());
@@ -209,6 +204,7 @@ fn of_query(query: StreamQuery, name: String, span: Range<usize>, target: Target
         span,
         target,
         creates: None,
+        creates_table: false,
         insert_columns: None,
         casts: false,
         options,
@@ -249,6 +245,7 @@ fn of_values(rows: Vec<Vec<ast::Expr>>, name: String, span: Range<usize>, target
         reads_nothing: true,
         target,
         creates: None,
+        creates_table: false,
         insert_columns: None,
         casts: true,
         options: vec![],
@@ -263,74 +260,4 @@ fn of_values(rows: Vec<Vec<ast::Expr>>, name: String, span: Range<usize>, target
         existing: Existing::Refused,
         set: vec![],
     }
-}
-
-/// Returns what a `SHOW` or `DESCRIBE` says.
-pub(super) fn answer(
-    statement: &Statement,
-    catalog: &mut Catalog,
-    settings: &Settings,
-    planner: &Planner,
-) -> Result<String> {
-    match statement {
-        Statement::Describe { name, .. } => describe(&name.value, catalog, settings),
-        Statement::Show { what: ShowKind::Create(_, name), .. } => {
-            let columns = describe(&name.value, catalog, settings)?;
-            let columns: Vec<String> = columns.lines().map(|line| format!("  {line}")).collect();
-            Ok(format!("CREATE STREAM {} (\n{}\n)", name.value, columns.join(",\n")))
-        }
-        Statement::Show { what, like } => {
-            let names: Vec<String> = match what {
-                ShowKind::Streams => catalog.names(),
-                ShowKind::Connectors => {
-                    CONNECTORS.iter().map(|doc| format!("{} ({})", doc.name, doc.directions)).collect()
-                }
-                ShowKind::Functions => function_catalog(planner.stream_state())?
-                    .into_iter()
-                    .map(|entry| format!("{}: {}", entry.name, entry.help))
-                    .collect(),
-                ShowKind::Tables | ShowKind::Jobs | ShowKind::Create(..) => {
-                    return Err(Error::not_yet("`SHOW` of tables and jobs in an application")
-                        .with_hint("`SHOW STREAMS` lists what the file declares"));
-                }
-            };
-            let own = |line: &str| line.split([':', ' ']).next().unwrap_or_default().to_owned();
-            let names =
-                names.into_iter().filter(|line| like.as_ref().is_none_or(|like| is_like(&own(line), like)));
-            Ok(names.collect::<Vec<_>>().join("\n"))
-        }
-        _ => Err(Error::internal("not a question")),
-    }
-}
-
-fn describe(name: &str, catalog: &mut Catalog, settings: &Settings) -> Result<String> {
-    if name == ERROR_TABLE {
-        catalog.declare_errors(Path::new(ErrorTableSettings::LOCATION));
-    }
-    if catalog.get(name).is_none() {
-        let inputs = crate::sql::plan::Inputs { names: catalog.names(), ..Default::default() };
-        return Err(Planner::unknown_relation(name, &inputs));
-    }
-    let relation = catalog.relation(name, None, settings)?;
-    let mut text = String::new();
-    for field in relation.schema.fields() {
-        let null = if field.is_nullable() { "" } else { " NOT NULL" };
-        let data_type = crate::sql::functions::type_name(field.data_type());
-        writeln!(text, "{} {data_type}{null}", field.name()).unwrap_or_default();
-    }
-    Ok(text.trim_end().to_owned())
-}
-
-/// `LIKE` with `%` and `_`, in any case.
-fn is_like(name: &str, pattern: &str) -> bool {
-    fn matches(name: &[char], pattern: &[char]) -> bool {
-        match pattern.split_first() {
-            None => name.is_empty(),
-            Some(('%', rest)) => (0..=name.len()).any(|skip| matches(&name[skip..], rest)),
-            Some(('_', rest)) => !name.is_empty() && matches(&name[1..], rest),
-            Some((character, rest)) => name.first() == Some(character) && matches(&name[1..], rest),
-        }
-    }
-    let lower = |text: &str| text.to_lowercase().chars().collect::<Vec<_>>();
-    matches(&lower(name), &lower(pattern))
 }

@@ -65,6 +65,10 @@ pub struct JobOptions {
     pub keeps_late: bool,
     /// How long a closed window still takes late rows.
     pub allowed_lateness: Duration,
+    /// How long the job waits for each table that it reads.
+    pub table_wait: Duration,
+    /// How many tables may load at once when the job begins to load one.
+    pub max_loads: NonZeroUsize,
     /// The time zone of windows and of text without an offset.
     pub timezone: chrono_tz::Tz,
     in_force: Vec<(&'static str, String, String)>,
@@ -97,6 +101,8 @@ impl JobOptions {
             late,
             keeps_late,
             allowed_lateness: options.take_or("allowed.lateness", Duration::ZERO)?,
+            table_wait: options.take_or("table.wait.timeout", Duration::from_secs(60))?,
+            max_loads: options.take_or("tables.load.max_parallel", DEFAULT_MAX_LOADS)?,
             timezone: options.take_or("timezone", chrono_tz::UTC)?,
             in_force: Vec::new(),
         };
@@ -118,6 +124,7 @@ impl JobOptions {
     }
 }
 
+const DEFAULT_MAX_LOADS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 const DEFAULT_MAX_ROWS: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 
 fn take_delivery(options: &mut Options) -> Result<Delivery> {
@@ -163,9 +170,7 @@ fn take_late(options: &mut Options) -> Result<(LateRule, bool)> {
 
 /// Takes what this version checks and does not use yet.
 fn take_later(options: &mut Options) -> Result<()> {
-    for key in ["checkpoint.interval", "table.wait.timeout"] {
-        options.take_duration(key)?;
-    }
+    options.take_duration("checkpoint.interval")?;
     options.take_optional::<String>("checkpoint.location")?;
     Ok(())
 }
@@ -206,6 +211,7 @@ fn in_force(read: &JobOptions, taken: &[Entry]) -> Vec<(&'static str, String, St
         let value = match doc.key {
             "batch.linger" => duration_text(read.batch_linger),
             "allowed.lateness" => duration_text(read.allowed_lateness),
+            "table.wait.timeout" => duration_text(read.table_wait),
             "errors.max_age" => duration_text(read.errors.max_age),
             _ => entry.shown().into_owned(),
         };

@@ -32,6 +32,12 @@ pub const DOCS: &[OptionDoc] = &[
     doc("checkpoint.interval", "duration", "10s", "time between two checkpoints"),
     doc("checkpoint.location", "path", "", "where checkpoints are kept"),
     doc("table.wait.timeout", "duration", "60s", "how long the job waits for the tables it reads"),
+    doc(
+        "tables.load.max_parallel",
+        "number",
+        "4",
+        "how many tables of the application may load at once, where a table's load begins",
+    ),
     doc("timezone", "time zone", "UTC", "the time zone of windows"),
 ];
 
@@ -41,7 +47,6 @@ pub(super) const NOT_YET: &[(&str, &[&str])] = &[
     ("delivery", &["by_sink", "at_least_once"]),
     ("checkpoint.interval", &[]),
     ("checkpoint.location", &[]),
-    ("table.wait.timeout", &[]),
 ];
 
 const fn doc(key: &'static str, value: &'static str, default: &'static str, what: &'static str) -> OptionDoc {

@@ -44,6 +44,8 @@ fn the_defaults_are_those_of_the_reference() {
             "errors.max_age=7d default",
             "late.data.strategy=drop default",
             "allowed.lateness=0s default",
+            "table.wait.timeout=60s default",
+            "tables.load.max_parallel=4 default",
             "timezone=UTC default",
         ]
     );

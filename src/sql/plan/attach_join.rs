@@ -3,18 +3,22 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
+use datafusion::catalog::default_table_source::provider_as_source;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, JoinType, ScalarValue};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::functions::core::greatest;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion::logical_expr::{BinaryExpr, Expr, Join, LogicalPlan, Operator, Projection, cast, lit};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, Join, LogicalPlan, Operator, Projection, TableScanBuilder, cast, lit,
+};
 
 use super::attach::{Lateness, TimeRules, attach_time, carried, without_hidden};
 use super::window_trace::relation_of;
 use crate::error::Error;
 use crate::sql::functions::{JOIN_AS_OF, JOIN_MATCH, JOIN_WITHIN, meets_function};
-use crate::sql::relation::SystemColumn;
+use crate::sql::relation::{RelationTable, SystemColumn};
 
 /// Returns whether all that `plan` reads are tables, which are looked up; a plan that reads nothing is one of them.
 pub(super) fn reads_only_tables(plan: &LogicalPlan) -> bool {
@@ -40,6 +44,7 @@ pub(super) fn attach_join(join: Join, rules: TimeRules) -> DataFusionResult<Logi
     let versions = conditions(&join).iter().any(|condition| {
         mark_of(condition).is_some_and(|mark| [JOIN_AS_OF, JOIN_MATCH].contains(&mark.func.name()))
     });
+    let join = if versions { Join { right: Arc::new(with_versions(&join.right)?), ..join } } else { join };
     let left = side(&join.left, left_looked_up && !right_looked_up)?;
     let right = side(&join.right, right_looked_up && !left_looked_up && !versions)?;
     let one_sided = left_looked_up != right_looked_up && !versions;
@@ -127,6 +132,29 @@ fn meeting(
         visible.map(|(qualifier, field)| Expr::Column(Column::new(qualifier.cloned(), field.name())));
     let columns = visible.chain(hidden).collect();
     Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(joined))?))
+}
+
+/// Makes a plan read all that came for its tables, and not only what is in them now.
+fn with_versions(plan: &LogicalPlan) -> DataFusionResult<LogicalPlan> {
+    let read = plan.clone().transform_up(|node| {
+        let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
+        let Some(relation) = relation_of(scan).filter(|relation| relation.table.is_some()) else {
+            return Ok(Transformed::no(node));
+        };
+        let Some(versions) = relation.versions.clone().filter(|versions| versions.event_time.is_some())
+        else {
+            return Err(external(
+                Error::invalid(format!("table `{}` does not say since when a row holds", relation.name))
+                    .with_hint(
+                        "declare the time of its versions: WATERMARK FOR ts AS ts - INTERVAL '5' SECOND",
+                    ),
+            ));
+        };
+        let source = provider_as_source(Arc::new(RelationTable::new(versions, &[])));
+        let scan = TableScanBuilder::new(scan.table_name.clone(), source).build()?;
+        Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
+    })?;
+    Ok(read.data)
 }
 
 fn rebuilt(

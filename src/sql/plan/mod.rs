@@ -7,6 +7,7 @@ mod compile;
 mod diagnose;
 mod errors;
 mod event_time;
+mod group_key;
 mod header_writes;
 mod join;
 mod keyed_subqueries;
@@ -34,13 +35,14 @@ mod window_trace;
 
 pub use compile::Compiler;
 pub use event_time::adopt_event_times;
+pub use group_key::group_key;
 pub use header_writes::{HeaderRules, gives_no_column, write_headers};
 pub use on_missing::OnMissing;
 pub use planner::{Inputs, Planner, Shape};
-pub use split::{Emission, scan_plan};
+pub use split::{Emission, rows_of_table, scan_plan};
 pub use stream_plan::{
-    AggregatePlan, LookupPlan, LookupSide, OperatorKind, OperatorPlan, ScanPlan, StepPlan, StreamPlan,
-    Target, WindowPlan,
+    AggregatePlan, LookupPlan, LookupSide, OperatorKind, OperatorPlan, PortPlan, ScanPlan, StepPlan,
+    StreamPlan, Target, WindowPlan,
 };
 pub use suggested::suggested_columns;
 pub use views::{inline_views, relation_names};

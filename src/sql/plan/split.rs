@@ -18,6 +18,7 @@ use crate::aggregate::{AggregateSpec, GroupColumn, Showing};
 use crate::error::{Error, Result};
 use crate::sql::plan::attach::KEPT;
 use crate::sql::plan::compile::Compiler;
+use crate::sql::plan::group_key::group_key;
 use crate::sql::plan::over::{PlannedOver, plan_over};
 use crate::sql::plan::repeatable::require_repeatable_steps;
 use crate::sql::plan::stream_plan::{
@@ -78,6 +79,7 @@ pub(super) fn split(
         windows: window_columns(plan),
         time_columns: event_time_columns(plan),
         changelog,
+        group_key: group_key(plan),
     })
 }
 
@@ -167,6 +169,9 @@ impl Splitter<'_> {
         let Some(table) = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<RelationTable>() else {
             return Err(Error::not_yet(format!("reading `{}` in a stream", scan.table_name)));
         };
+        if table.relation.table.is_some() {
+            return Err(rows_of_table(&table.relation.name));
+        }
         let full = scan.source.schema();
         let wanted: Vec<usize> =
             scan.projection.clone().unwrap_or_else(|| (0..full.fields().len()).collect());
@@ -414,6 +419,12 @@ impl Splitter<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// Returns the error for following the changes of a table.
+pub fn rows_of_table(name: &str) -> Error {
+    Error::not_yet(format!("reading the rows and changes of table `{name}` as a stream"))
+        .with_hint("`SELECT` over tables only runs once, on the rows that they have")
 }
 
 /// Plans the reading of the columns `wanted` of `full`, which are a relation's columns and system columns after them.

@@ -17,7 +17,7 @@ use crate::join::{AsOfSpec, JoinSpec};
 use crate::over::{BufferedOverSpec, OverSpec, TopRowsSpec, WindowedOverSpec};
 use crate::sql::relation::{Relation, SystemColumn, WindowColumn, WindowPart};
 use crate::sql::window_spec::WindowSpec;
-use crate::table::QueryTable;
+use crate::table::{QueryTable, Table};
 
 /// A query as scans, steps and operators.
 #[derive(Debug, Clone)]
@@ -34,6 +34,8 @@ pub struct StreamPlan {
     pub time_columns: Vec<String>,
     /// Whether the result withdraws rows.
     pub changelog: bool,
+    /// The columns of the result by which its aggregate groups, if all of them are there.
+    pub group_key: Option<Vec<usize>>,
 }
 
 /// Where rows go next.
@@ -290,6 +292,13 @@ pub enum OperatorKind {
         /// How many rows of the front are wanted.
         fetch: Option<usize>,
     },
+    /// A table that keeps the rows.
+    KeyedTable {
+        /// The table.
+        table: Arc<Table>,
+        /// Whether somebody wants what really changed.
+        emits: bool,
+    },
     /// Some rows of the front.
     Limit {
         /// How many are left out first.
@@ -322,6 +331,7 @@ impl OperatorKind {
             Self::Join(spec) => spec.name().to_owned(),
             Self::AsOfJoin(_) => "as-of join".to_owned(),
             Self::Sort { .. } => "sort".to_owned(),
+            Self::KeyedTable { .. } => "table".to_owned(),
             Self::Limit { .. } => "limit".to_owned(),
         }
     }

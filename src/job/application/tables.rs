@@ -1,0 +1,374 @@
+//! The tables of an application: what is declared, the jobs that keep them, and who waits for them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+
+use super::graph::{Maker, circle, circle_text, made_from};
+use super::planning::{PlannedJob, Planning, Work};
+use super::reading::Reading;
+use super::statements::{Explaining, Query, Target as To};
+use super::table_connector::TableConnector;
+use crate::config::Entry;
+use crate::connect::memory::{MemorySinkConnector, MemoryStream};
+use crate::connect::predecessor::{Groups, split_by_name};
+use crate::connect::SinkConnector;
+use crate::error::{Error, Result};
+use crate::job::{JobOptions, OwnLoad, TableLoad};
+use crate::sql::mark;
+use crate::sql::plan::{OnMissing, OperatorKind, OperatorPlan, PortPlan, StreamPlan, Target, scan_plan};
+use crate::sql::relation::Relation;
+use crate::table::Table;
+use crate::time::WatermarkStrategy;
+
+/// What a table is beside a stream that can be read or written.
+#[derive(Debug, Clone)]
+pub(super) struct DeclaredTable {
+    pub(super) load: Arc<TableLoad>,
+    /// Its rows, once its columns are known.
+    pub(super) table: Option<Arc<Table>>,
+    /// What it is filled from, where no query fills it.
+    pub(super) feed: Option<Arc<Relation>>,
+    /// Its changes, where they are kept for whoever asks.
+    pub(super) changes: Option<Arc<MemoryStream>>,
+    /// Whether it changes for as long as the application runs.
+    pub(super) is_endless: bool,
+}
+
+impl DeclaredTable {
+    pub(super) fn new(name: &str) -> Self {
+        Self { load: TableLoad::new(name), table: None, feed: None, changes: None, is_endless: false }
+    }
+
+    /// Makes the table that `feed` fills, and returns it as queries see it.
+    pub(super) fn relation(&mut self, feed: Relation, key: &[String]) -> Result<Relation> {
+        let ordinals = key.iter().map(|name| {
+            let place = feed.schema.fields().iter().position(|field| field.name().eq_ignore_ascii_case(name));
+            place.ok_or_else(|| {
+                let names = feed.schema.fields().iter().map(|field| field.name().as_str());
+                Error::invalid(format!("key column `{name}` is not a column of `{}`", feed.name))
+                    .with_hint(format!("columns there: {}", names.collect::<Vec<_>>().join(", ")))
+            })
+        });
+        let ordinals = ordinals.collect::<Result<Vec<_>>>()?;
+        // A row without its key is a bad record of its source.
+        let schema = without_nulls(&feed.schema, &ordinals);
+        let table = table(&feed.name, Arc::clone(&schema), ordinals)?;
+        self.table = Some(Arc::clone(&table));
+        self.is_endless = !feed.source.is_bounded();
+        let feed = Arc::new(Relation { schema, ..feed });
+        self.feed = Some(Arc::clone(&feed));
+        Ok(Relation { versions: Some(feed), ..relation(&table) })
+    }
+}
+
+/// The table that a job keeps.
+#[derive(Debug, Clone)]
+pub struct KeptTable {
+    /// The table.
+    pub table: Arc<Table>,
+    /// Its load.
+    pub load: OwnLoad,
+    /// Whether the job does nothing else: then it need not outlive those who read the table.
+    pub is_all: bool,
+}
+
+/// A table that this text declares.
+pub(super) struct OwnTable {
+    pub(super) name: String,
+    pub(super) span: std::ops::Range<usize>,
+    /// What `SET` says where it is declared.
+    pub(super) set: Vec<Entry>,
+}
+
+/// Creates a table, if rows can be told apart by its key.
+fn table(name: &str, schema: SchemaRef, key: Vec<usize>) -> Result<Arc<Table>> {
+    if let Some(field) = key.iter().map(|&column| schema.field(column)).find(|field| {
+        field.data_type().is_nested() && !matches!(field.data_type(), arrow::datatypes::DataType::Struct(_))
+    }) {
+        let shown = crate::sql::functions::type_name(field.data_type());
+        return Err(Error::invalid(format!("key column `{}` of table `{name}` is a {shown}", field.name()))
+            .with_hint("a key is made of plain values"));
+    }
+    Ok(Table::new(name.to_owned(), schema, key))
+}
+
+fn without_nulls(schema: &SchemaRef, columns: &[usize]) -> SchemaRef {
+    let fields = schema.fields().iter().enumerate().map(|(ordinal, field)| {
+        if columns.contains(&ordinal) {
+            Arc::new(Field::clone(field).with_nullable(false))
+        } else {
+            Arc::clone(field)
+        }
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// Returns a table as queries see it.
+fn relation(table: &Arc<Table>) -> Relation {
+    Relation {
+        name: table.name().to_owned(),
+        schema: Arc::clone(table.schema()),
+        event_time: None,
+        watermark: WatermarkStrategy::default(),
+        on_error: None,
+        source: Arc::new(TableConnector::of(table)),
+        table: Some(Arc::clone(table)),
+        windows: vec![],
+        time_columns: vec![],
+        versions: None,
+    }
+}
+
+/// Makes a table of a plan's result: its last operator keeps the rows.
+fn keep_in(plan: &mut StreamPlan, table: &Arc<Table>, emits: bool) {
+    let ordinal = plan.operators.len();
+    let targets = plan.operators.iter_mut().map(|operator| &mut operator.target);
+    for target in targets.chain(plan.scans.iter_mut().map(|scan| &mut scan.target)) {
+        if *target == Target::Sink {
+            *target = Target::of(ordinal);
+        }
+    }
+    plan.operators.push(OperatorPlan {
+        kind: OperatorKind::KeyedTable { table: Arc::clone(table), emits },
+        ports: vec![PortPlan { schema: Arc::clone(&plan.output), exchange: None }],
+        steps: vec![],
+        target: Target::Sink,
+    });
+    plan.changelog |= !table.key().is_empty();
+}
+
+impl Planning<'_> {
+    /// Returns the loads that a query waits for, each with how long.
+    pub(super) fn waits(
+        &self,
+        query: &Query,
+        groups: &Groups,
+        options: &JobOptions,
+    ) -> Result<Vec<(Arc<TableLoad>, Duration)>> {
+        let tables = self.catalog.tables().filter(|(name, _)| query.reads.contains(*name));
+        let wait = |(name, table): (&str, &DeclaredTable)| {
+            let limit = Reading::of(name, groups)?.wait;
+            Ok((Arc::clone(&table.load), limit.unwrap_or(options.table_wait)))
+        };
+        tables.map(wait).collect()
+    }
+
+    /// Returns what becomes of rows that find nothing in the tables that a query reads, where the query says it.
+    pub(super) fn missing(&self, query: &Query, groups: &Groups) -> Result<BTreeMap<String, OnMissing>> {
+        let tables = self.catalog.tables().filter(|(name, _)| query.reads.contains(*name));
+        let mut rules = BTreeMap::new();
+        for (name, _) in tables {
+            if let Some(rule) = Reading::of(name, groups)?.missing {
+                rules.insert(name.to_owned(), rule);
+            }
+        }
+        Ok(rules)
+    }
+
+    /// Notes what a query makes for others.
+    pub(super) fn note_maker(&mut self, query: &Query) {
+        let made = match &query.target {
+            _ if query.explain != Explaining::No => None,
+            To::Created(name) => Some(name),
+            To::Named(name) => {
+                Some(name).filter(|name| self.catalog.get(name).is_some_and(|known| known.memory.is_some()))
+            }
+            To::Stdout | To::Options(..) => None,
+        };
+        let makes = made.into_iter().chain(query.creates.as_ref().filter(|_| query.creates_table));
+        self.makers.extend(makes.map(|made| Maker {
+            made: made.clone(),
+            reads: query.reads.clone(),
+            span: query.span.clone(),
+        }));
+    }
+
+    /// Fails for a query that would have to follow the changes of the tables that it reads.
+    pub(super) fn refuse_changing(&self, query: &Query) -> Result<()> {
+        let follows = !query.is_select && query.explain != Explaining::Analyze;
+        let mut changing = self.catalog.tables().filter(|(name, table)| {
+            let is_fed = self.catalog.keeps_results && self.catalog.memory(name).is_some();
+            query.reads.contains(*name) && (table.is_endless || is_fed)
+        });
+        match changing.next().filter(|_| follows) {
+            Some((name, _)) => Err(crate::sql::plan::rows_of_table(name)),
+            None => Ok(()),
+        }
+    }
+
+    /// Plans the jobs that fill the tables which this text declares; they come before all others.
+    pub(super) fn plan_own_tables(&mut self) {
+        let mut jobs = vec![];
+        for own in std::mem::take(&mut self.own_tables) {
+            let unknown = !self.settings.contact && !self.catalog.knows_columns(&own.name);
+            if unknown || self.failed.contains(&own.name) {
+                continue;
+            }
+            match self.own_table(&own) {
+                Ok(job) => jobs.extend(job),
+                Err(error) => self.errors.push(mark(error, self.text, own.span)),
+            }
+        }
+        self.jobs.splice(0..0, jobs);
+        self.order_loads();
+    }
+
+    fn own_table(&mut self, own: &OwnTable) -> Result<Option<PlannedJob>> {
+        let relation = self.catalog.relation(&own.name, None, self.settings)?;
+        let (Some(table), Some(declared)) =
+            (&relation.table, self.catalog.get(&own.name).and_then(|declared| declared.table.clone()))
+        else {
+            return Ok(None);
+        };
+        let Some(feed) = &declared.feed else { return Ok(None) };
+        let groups = split_by_name(own.set.clone(), &[own.name.as_str()])?;
+        let (options, notices) = JobOptions::read(groups.job)?;
+        self.notices.extend(notices);
+        let all: Vec<usize> = (0..feed.schema.fields().len()).collect();
+        let scan = scan_plan(Arc::clone(feed), &feed.schema, &all)?;
+        let mut plan = StreamPlan {
+            output: Arc::clone(&scan.schema),
+            scans: vec![scan],
+            operators: vec![],
+            windows: vec![],
+            time_columns: vec![],
+            changelog: false,
+            group_key: None,
+        };
+        let changes = self.changes_of(table);
+        keep_in(&mut plan, table, changes.is_some());
+        if let Some(declared) = self.catalog.get_mut(&own.name).and_then(|declared| declared.table.as_mut()) {
+            declared.changes.clone_from(&changes);
+        }
+        let before = self.text.get(..own.span.start).unwrap_or_default();
+        Ok(Some(PlannedJob {
+            name: own.name.clone(),
+            sql_line: before.matches('\n').count() + 1,
+            sink: sink_of(table, changes.as_ref()),
+            shared_sink: None,
+            output: Arc::clone(&plan.output),
+            key: table.key().to_vec(),
+            changelog: plan.changelog,
+            work: Work::Stream(Box::new(plan)),
+            waits: vec![],
+            keeps: Some(self.kept(table, &declared.load, &options, true)),
+            options,
+            result: None,
+            reads_nothing: false,
+            explain: Explaining::No,
+        }))
+    }
+
+    fn kept(
+        &self,
+        table: &Arc<Table>,
+        load: &Arc<TableLoad>,
+        options: &JobOptions,
+        is_all: bool,
+    ) -> KeptTable {
+        let load = OwnLoad {
+            load: Arc::clone(load),
+            all: Arc::clone(&self.catalog.loads),
+            after: vec![],
+            max_parallel: options.max_loads.get(),
+        };
+        KeptTable { table: Arc::clone(table), load, is_all }
+    }
+
+    /// Returns the stream that keeps the changes of a table for whoever asks, in a session.
+    fn changes_of(&self, table: &Arc<Table>) -> Option<Arc<MemoryStream>> {
+        let keeps = self.catalog.keeps_results;
+        keeps.then(|| MemoryStream::keeping_all(table.name(), Arc::clone(table.schema())))
+    }
+
+    /// Makes the result of a `CREATE TABLE … AS` a table; `sink` is what its statement names, if it does.
+    pub(super) fn create_table(
+        &mut self,
+        query: &Query,
+        work: &mut Work,
+        options: &JobOptions,
+        sink: Option<Arc<dyn SinkConnector>>,
+    ) -> Result<(KeptTable, Arc<dyn SinkConnector>)> {
+        let name = query.creates.as_deref().unwrap_or_default();
+        let (output, key, is_endless) = match &*work {
+            Work::Stream(plan) => {
+                let is_endless = plan.scans.iter().any(|scan| !scan.relation.source.is_bounded());
+                (Arc::clone(&plan.output), plan.group_key.clone(), is_endless)
+            }
+            Work::Batch(plan) => {
+                (Arc::clone(plan.schema().inner()), crate::sql::plan::group_key(plan), false)
+            }
+        };
+        let key = if query.key.is_empty() { key.unwrap_or_default() } else { query.key.clone() };
+        let columns: Vec<String> = key.iter().map(|&column| output.field(column).name().clone()).collect();
+        let table = table(name, output, key)?;
+        let mut declared = DeclaredTable::new(name);
+        let is_all = sink.is_none();
+        if is_all {
+            declared.changes = self.changes_of(&table);
+        }
+        let changes = declared.changes.as_ref();
+        let sink = match (sink, work) {
+            (Some(sink), Work::Stream(plan)) => {
+                keep_in(plan, &table, true);
+                sink
+            }
+            (None, Work::Stream(plan)) => {
+                keep_in(plan, &table, changes.is_some());
+                sink_of(&table, changes)
+            }
+            (None, Work::Batch(_)) => {
+                let then = changes.map(|_| sink_of(&table, changes));
+                Arc::new(TableConnector::loaded_by(&table, &declared.load, then))
+            }
+            (Some(_), Work::Batch(_)) => {
+                return Err(Error::not_yet(format!(
+                    "table `{name}` with a sink, from a query that runs once"
+                ))
+                .with_hint(format!("create the table, then write it: INSERT INTO … SELECT * FROM {name}")));
+            }
+        };
+        declared.is_endless = is_endless;
+        declared.table = Some(Arc::clone(&table));
+        let kept = self.kept(&table, &declared.load, options, is_all);
+        if query.explain == Explaining::No {
+            self.catalog.add_table(relation(&table), columns, declared);
+        }
+        Ok((kept, sink))
+    }
+
+    /// Finds circles, and for each table those that must be ready before it may load.
+    fn order_loads(&mut self) {
+        let makers = std::mem::take(&mut self.makers);
+        let is_table = |name: &str| self.catalog.get(name).is_some_and(|declared| declared.table.is_some());
+        if let Some(circle) =
+            circle(&makers).filter(|circle| circle.iter().any(|maker| is_table(&maker.made)))
+        {
+            let span = circle.first().map_or(0..0, |maker| maker.span.clone());
+            let error = Error::invalid(format!(
+                "tables are made from each other: {}",
+                circle_text(&circle, self.text)
+            ))
+            .with_hint("take one of them out of the circle: none could ever be the first to be ready");
+            self.errors.push(mark(error, self.text, span));
+            return;
+        }
+        for job in &mut self.jobs {
+            let Some(kept) = &mut job.keeps else { continue };
+            let sources = made_from(&makers, kept.table.name());
+            let loads = self.catalog.tables().filter(|(name, _)| sources.contains(name));
+            kept.load.after = loads.map(|(_, table)| Arc::clone(&table.load)).collect();
+        }
+    }
+}
+
+/// Returns the sink of a job that follows its inputs and keeps a table: where the changes go that somebody wants.
+fn sink_of(table: &Arc<Table>, changes: Option<&Arc<MemoryStream>>) -> Arc<dyn SinkConnector> {
+    match changes {
+        Some(changes) => Arc::new(MemorySinkConnector::new(Arc::clone(changes), false)),
+        None => Arc::new(TableConnector::of(table)),
+    }
+}

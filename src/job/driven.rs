@@ -1,0 +1,85 @@
+//! The sources of a job as its driver sees them: [`DrivenScan`] and its partitions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::carry::Carried;
+use super::messages::{Done, SourceClock};
+use super::reader::idle_watermark;
+use super::scan::watermark_after;
+use crate::connect::{OnError, PartitionId, Position};
+use crate::sql::plan::Target;
+use crate::time::Watermark;
+
+/// One source as the driver sees it.
+pub(super) struct DrivenScan {
+    pub(super) name: String,
+    pub(super) target: Target,
+    pub(super) bound_ms: i64,
+    pub(super) idle_timeout_ms: i64,
+    pub(super) on_error: OnError,
+    pub(super) clock: Arc<SourceClock>,
+    pub(super) partitions: Vec<DrivenPartition>,
+    pub(super) ended: bool,
+    /// Chunks that were processed, and how many there are in all once that is known.
+    pub(super) chunks: u64,
+    pub(super) chunks_in_all: Option<u64>,
+    /// For each partition how many chunks hold what was there when the source was opened, once that is known.
+    pub(super) there_at_open: Option<Vec<u64>>,
+}
+
+/// One partition as the driver sees it.
+pub(super) struct DrivenPartition {
+    pub(super) id: PartitionId,
+    pub(super) carried: Carried,
+    pub(super) position: Option<Position>,
+    pub(super) next_turn: u64,
+    pub(super) waiting: BTreeMap<u64, Done>,
+    pub(super) chunks_in_all: Option<u64>,
+    pub(super) promised: Option<Watermark>,
+    /// Watermarks that hold once so many chunks are done.
+    pub(super) promises: Vec<(u64, Watermark)>,
+}
+
+impl DrivenScan {
+    /// Returns whether the reader has found that there is nothing to read now.
+    pub(super) fn is_quiet(&self) -> bool {
+        let has_rows = self.partitions.iter().any(|partition| partition.carried.records > 0);
+        self.ended || !has_rows || self.clock.quiet_since().is_some()
+    }
+
+    /// Returns whether all that was there when the source was opened is taken in.
+    pub(super) fn has_caught_up(&self) -> bool {
+        let is_done = |chunks: &Vec<u64>| {
+            let partitions = self.partitions.iter().map(|partition| partition.next_turn);
+            chunks.iter().zip(partitions).all(|(wanted, done)| done >= *wanted)
+        };
+        self.ended || self.there_at_open.as_ref().is_some_and(is_done)
+    }
+
+    pub(super) fn waiting_chunks(&self) -> u64 {
+        self.partitions.iter().map(|partition| partition.waiting.len() as u64).sum()
+    }
+
+    /// Returns the watermark that the clock gives a source of which all partitions are idle.
+    pub(super) fn idle_watermark(&self, now_micros: i64) -> Option<Watermark> {
+        let highest =
+            self.partitions.iter().filter_map(|partition| partition.watermark(self.bound_ms)).max()?;
+        idle_watermark(highest, self.clock.quiet_since(), now_micros, self.idle_timeout_ms)
+    }
+}
+
+impl DrivenPartition {
+    /// Returns the partition's watermark; none once it has ended.
+    pub(super) fn watermark(&self, bound_ms: i64) -> Option<Watermark> {
+        if self.chunks_in_all == Some(self.next_turn) {
+            return None;
+        }
+        if let Some(promised) = self.promised {
+            return Some(promised);
+        }
+        let mut mark = watermark_after(self.carried.seen, bound_ms);
+        mark.advance_to(self.carried.floor);
+        Some(mark)
+    }
+}

@@ -1,0 +1,138 @@
+//! Loads, gates and their order, with time that only the test moves.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::gate::{Gate, OwnLoad};
+use super::load::{Loads, TableLoad};
+use super::progress::{LoadProgress, LoadState};
+use crate::error::{Error, ErrorKind};
+
+const SECOND: i64 = 1_000_000;
+
+fn own(all: &Arc<Loads>, load: &Arc<TableLoad>, after: &[&Arc<TableLoad>], max_parallel: usize) -> Gate {
+    all.add(load);
+    let after = after.iter().map(|load| Arc::clone(load)).collect();
+    let own = OwnLoad { load: Arc::clone(load), after, all: Arc::clone(all), max_parallel };
+    Gate::new(vec![], Some(own))
+}
+
+#[test]
+fn a_gate_opens_when_every_table_is_ready_and_stays_open() {
+    let (users, prices) = (TableLoad::new("users"), TableLoad::new("prices"));
+    let limit = Duration::from_secs(60);
+    let gate = Gate::new(vec![(Arc::clone(&users), limit), (Arc::clone(&prices), limit)], None);
+    assert!(!gate.look(0).unwrap());
+    users.begin(0);
+    users.measured(0, 45, 100);
+    users.took_in(9, 45);
+    prices.finish(SECOND);
+    assert_eq!(gate.waiting(2 * SECOND).unwrap(), "users 45 %, ETA 3 s");
+    assert!(!gate.look(59 * SECOND).unwrap());
+    users.finish(59 * SECOND);
+    assert!(gate.look(61 * SECOND).unwrap());
+    assert_eq!(gate.waiting(61 * SECOND), None);
+    // What happens to a table later is no reason to stop reading.
+    users.fail(&Error::data("bad"));
+    assert!(gate.look(62 * SECOND).unwrap());
+}
+
+#[test]
+fn a_table_that_is_late_is_told_with_how_far_it_is() {
+    let users = TableLoad::new("users");
+    let gate = || Gate::new(vec![(Arc::clone(&users), Duration::from_secs(60))], None);
+    let (not_begun, midway) = (gate(), gate());
+    assert!(!not_begun.look(5 * SECOND).unwrap());
+    let error = not_begun.look(65 * SECOND).unwrap_err();
+    assert_eq!(
+        error.message(),
+        "table `users` is not ready after 1m: it has not begun, because it waits for other tables"
+    );
+    users.begin(10 * SECOND);
+    users.took_in(1_200, 12_000);
+    users.measured(0, 12_000, 100_000);
+    assert!(!midway.look(10 * SECOND).unwrap());
+    assert!(!midway.look(70 * SECOND - 1).unwrap());
+    let error = midway.look(70 * SECOND).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(
+        error.message(),
+        "table `users` is not ready after 1m: it has 1200 rows (12 %) after 60.0 s, 20.0 rows/s, about 440 s to go"
+    );
+    assert!(error.hint().unwrap().contains("'users.wait.timeout'"), "{error}");
+}
+
+#[test]
+fn a_load_that_fails_fails_those_that_wait() {
+    let users = TableLoad::new("users");
+    let gate = Gate::new(vec![(Arc::clone(&users), Duration::from_secs(60))], None);
+    assert!(!gate.look(0).unwrap());
+    users.begin(0);
+    users.fail(&Error::data("line 3: no key").with_hint("mend it"));
+    let error = gate.look(SECOND).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Data);
+    assert_eq!(error.to_string(), "table `users` could not be loaded: line 3: no key\nHint: mend it");
+    assert_eq!(users.progress(SECOND).state, LoadState::Failed);
+}
+
+#[test]
+fn loads_run_in_waves_of_at_most_so_many() {
+    let all = Arc::<Loads>::default();
+    let loads: Vec<_> = ["a", "b", "c", "d"].map(TableLoad::new).into();
+    let [a, b, c, d] = loads.as_slice() else { panic!("four loads") };
+    // `d` is made from `b`, over a stream; two may run at once.
+    let gates = [own(&all, a, &[], 2), own(&all, b, &[], 2), own(&all, c, &[], 2), own(&all, d, &[b], 2)];
+    let look = |micros: i64| gates.iter().map(|gate| gate.look(micros).unwrap()).collect::<Vec<_>>();
+    assert_eq!(look(0), [true, true, false, false]);
+    let states = |micros| all.progress(micros).iter().map(|load| load.state).collect::<Vec<_>>();
+    assert_eq!(states(0)[2..], [LoadState::WaitingForDependencies; 2]);
+    assert_eq!(gates[2].waiting(0).unwrap(), "its turn: 2 loads may run at once");
+    a.finish(SECOND);
+    assert_eq!(look(SECOND), [true, true, true, false]);
+    b.finish(2 * SECOND);
+    assert_eq!(look(2 * SECOND), [true, true, true, true]);
+}
+
+#[test]
+fn progress_never_goes_back_and_is_whole_only_when_ready() {
+    let load = TableLoad::new("users");
+    load.begin(0);
+    assert_eq!(load.progress(SECOND).percent, None);
+    load.measured(0, 50, 100);
+    assert_eq!(load.progress(SECOND).percent, Some(50));
+    // A second source, or a file that grew, makes the whole larger.
+    load.measured(1, 0, 900);
+    assert_eq!(load.progress(2 * SECOND).percent, Some(50));
+    load.measured(0, 40, 100);
+    load.measured(1, 2_000, 900);
+    let progress = load.progress(2 * SECOND);
+    assert_eq!((progress.percent, progress.read, progress.expected), (Some(97), Some(2_050), Some(2_100)));
+    load.measured(0, 100, 100);
+    assert_eq!(load.progress(3 * SECOND).percent, Some(99));
+    load.finish(4 * SECOND);
+    let progress = load.progress(9 * SECOND);
+    assert_eq!((progress.percent, progress.state, progress.seconds), (Some(100), LoadState::Ready, 4.0));
+    load.fail(&Error::data("bad"));
+    assert_eq!(load.progress(9 * SECOND).state, LoadState::Stale);
+}
+
+#[test]
+fn the_total_is_ready_with_the_last_table() {
+    let (a, b) = (TableLoad::new("a"), TableLoad::new("b"));
+    let total = |micros| LoadProgress::total(&[a.progress(micros), b.progress(micros)]);
+    a.begin(0);
+    a.took_in(10, 100);
+    a.measured(0, 50, 100);
+    assert_eq!((total(SECOND).state, total(SECOND).percent), (LoadState::Loading, None));
+    b.begin(0);
+    b.measured(0, 10, 100);
+    let both = total(SECOND);
+    assert_eq!((both.rows, both.read, both.expected, both.percent), (10, Some(60), Some(200), Some(30)));
+    assert_eq!(both.eta_seconds, Some(9.0));
+    a.finish(2 * SECOND);
+    assert!(total(2 * SECOND).percent.is_some_and(|percent| percent < 100));
+    b.finish(3 * SECOND);
+    let done = total(9 * SECOND);
+    assert_eq!((done.state, done.percent, done.eta_seconds), (LoadState::Ready, Some(100), None));
+    assert_eq!(LoadProgress::total(&[]).state, LoadState::Ready);
+}
