@@ -136,12 +136,21 @@ pub(super) fn soften(tokens: &[Tok]) -> Vec<Tok> {
 /// Returns whether tokens between brackets are a query.
 pub(super) fn is_query(inside: &[Tok]) -> bool {
     let Some(at) = inside.iter().position(|tok| tok.token != Token::LParen) else { return false };
+    // `(SELECT …), 1` are values, of which one is a query.
+    if at > 0 && inside.get(closing(inside, 0) + 1).is_some_and(|tok| !goes_on(tok)) {
+        return false;
+    }
     let next_is_bracket = inside.get(at + 1).is_some_and(|tok| tok.token == Token::LParen);
     inside.get(at).is_some_and(|tok| {
         tok.is_word("SELECT") && !starts_no_select(inside.get(at + 1))
             || (tok.is_word("WITH") && !next_is_bracket && inside.len() > at + 1)
             || (tok.is_word("VALUES") && next_is_bracket)
     })
+}
+
+/// Returns whether a query in brackets goes on with `tok`.
+fn goes_on(tok: &Tok) -> bool {
+    tok.is_any(&["UNION", "EXCEPT", "INTERSECT", "MINUS", "ORDER", "LIMIT", "OFFSET", "FETCH"])
 }
 
 /// Returns whether the word before `next` is a column called `select`, not the keyword.

@@ -144,10 +144,11 @@ fn with_versions(plan: &LogicalPlan) -> DataFusionResult<LogicalPlan> {
         let Some(versions) = relation.versions.clone().filter(|versions| versions.event_time.is_some())
         else {
             return Err(external(
-                Error::invalid(format!("table `{}` does not say since when a row holds", relation.name))
-                    .with_hint(
-                        "declare the time of its versions: WATERMARK FOR ts AS ts - INTERVAL '5' SECOND",
-                    ),
+                Error::invalid(format!(
+                    "table `{}` has no versions, because it declares no time for them",
+                    relation.name
+                ))
+                .with_hint("declare the time of its versions: WATERMARK FOR ts AS ts - INTERVAL '5' SECOND"),
             ));
         };
         let source = provider_as_source(Arc::new(RelationTable::new(versions, &[])));

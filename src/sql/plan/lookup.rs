@@ -10,7 +10,9 @@ use datafusion::catalog::default_table_source::provider_as_source;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, JoinType, NullEquality, TableReference};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{Expr, Join, LogicalPlan, LogicalPlanBuilder, Projection, TableScanBuilder};
+use datafusion::logical_expr::{
+    Expr, Join, LogicalPlan, LogicalPlanBuilder, Operator, Projection, TableScanBuilder, binary_expr,
+};
 
 use super::stream_plan::{LookupPlan, LookupSide, StepPlan};
 use super::window_trace::relation_of;
@@ -30,10 +32,7 @@ pub(super) fn plan_lookup(join: &Join, must_find: &BTreeSet<String>) -> Result<S
         return Err(Error::not_yet(format!("a {} join of a stream with a table", join.join_type))
             .with_hint("the rows of the stream decide what comes: put the stream on the side that is kept"));
     }
-    if join.null_equality == NullEquality::NullEqualsNull && !join.on.is_empty() {
-        return Err(Error::not_yet("`INTERSECT` and `EXCEPT` of a stream with a table")
-            .with_hint("write it with EXISTS or NOT EXISTS"));
-    }
+    let join = &as_conditions(join)?;
     let direct = match one_table(&join.right) {
         // What is not there must be known of all rows.
         Some(_) if join.null_aware => None,
@@ -45,6 +44,26 @@ pub(super) fn plan_lookup(join: &Join, must_find: &BTreeSet<String>) -> Result<S
         None => query_lookup(join)?,
     };
     Ok(StepPlan::Lookup(Box::new(plan)))
+}
+
+/// Turns what an index cannot answer into conditions: keys of which NULL equals NULL, and a `NOT IN` that asks only some
+/// rows of the table, where the answer is unknown if it is so for one of these.
+fn as_conditions(join: &Join) -> Result<Join> {
+    let mut join = join.clone();
+    let mut conditions: Vec<Expr> = join.filter.take().into_iter().collect();
+    if join.null_equality == NullEquality::NullEqualsNull {
+        let equal = |(a, b)| binary_expr(a, Operator::IsNotDistinctFrom, b);
+        conditions.extend(join.on.drain(..).map(equal));
+        join.null_equality = NullEquality::NullEqualsNothing;
+    }
+    if join.null_aware && (join.on.len() > 1 || !conditions.is_empty()) {
+        // The key of `IN` comes first, then those of the correlation.
+        let (a, b) = join.on.remove(0);
+        conditions.push(Expr::IsNotFalse(Box::new(a.eq(b))));
+        join.null_aware = false;
+    }
+    join.filter = conjunction(conditions);
+    Ok(join)
 }
 
 /// A table of which the query leaves rows or columns out.

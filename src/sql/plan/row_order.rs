@@ -1,15 +1,15 @@
 //! What orders the rows of a plan: event time, the bounds of windows, and their place in their source.
 
 use arrow::datatypes::{DataType, TimeUnit};
-use datafusion::catalog::default_table_source::source_as_provider;
 use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, SortExpr, cast, lit};
 
+use super::time_bound::time_lag;
 use super::window_rows::call;
 use super::window_trace::{TracedWindow, trace_window};
 use crate::error::{Error, Result};
 use crate::sql::functions::window_end_function;
-use crate::sql::relation::{RelationTable, SystemColumn, WindowPart};
+use crate::sql::relation::{SystemColumn, WindowPart};
 use crate::sql::window_spec::WindowKind;
 
 /// Returns whether `order` begins with the event time of the rows of `input`, ascending.
@@ -55,41 +55,11 @@ fn is_time(expression: &Expr, plan: &LogicalPlan) -> bool {
     if bound_of(expression, plan).is_some_and(|bound| bound.window.aggregated) {
         return true;
     }
-    let column = match expression {
-        Expr::Alias(alias) => return is_time(&alias.expr, plan),
-        Expr::Column(column) => column,
-        _ => return false,
-    };
-    if column.name == SystemColumn::EventTime.name() || column.name == SystemColumn::Time.name() {
-        return true;
-    }
-    let Some(ordinal) = plan.schema().maybe_index_of_column(column) else { return false };
-    let inner = |input: &LogicalPlan, ordinal: usize| {
-        let (qualifier, field) = input.schema().qualified_field(ordinal);
-        is_time(&Expr::Column(Column::new(qualifier.cloned(), field.name())), input)
-    };
-    match plan {
-        LogicalPlan::Projection(projection) => {
-            // A query that declares another event time has left the old one behind.
-            let declared = projection.expr.iter().any(|expression| {
-                expression.schema_name().to_string() == SystemColumn::Time.name()
-                    && !matches!(expression.clone().unalias(), Expr::Column(_))
-            });
-            !declared && is_time(&projection.expr[ordinal], &projection.input)
-        }
-        LogicalPlan::SubqueryAlias(alias) => inner(&alias.input, ordinal),
-        LogicalPlan::Filter(filter) => is_time(expression, &filter.input),
-        LogicalPlan::Window(window) => {
-            ordinal < window.input.schema().fields().len() && inner(&window.input, ordinal)
-        }
-        LogicalPlan::Union(union) => union.inputs.iter().all(|input| inner(input, ordinal)),
-        LogicalPlan::TableScan(scan) => {
-            let Ok(provider) = source_as_provider(&scan.source) else { return false };
-            let table = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<RelationTable>();
-            table
-                .and_then(|table| table.relation.event_time.as_ref())
-                .is_some_and(|time| time.column == column.name)
-        }
+    let system = [SystemColumn::EventTime, SystemColumn::Time];
+    let is_system = |column: &Column| system.iter().any(|system| system.name() == column.name);
+    match expression {
+        Expr::Alias(alias) => is_time(&alias.expr, plan),
+        Expr::Column(column) => is_system(column) || time_lag(expression, plan) == Some(0),
         _ => false,
     }
 }

@@ -11,6 +11,7 @@ use datafusion::logical_expr::{
 };
 
 use super::attach_join::reads_only_tables;
+use super::stream_join::Conditions;
 use super::window_trace::{below, relation_of, trace_window};
 use crate::sql::relation::{SystemColumn, WindowPart};
 
@@ -238,7 +239,9 @@ fn pair_lag(column: &Column, join: &Join) -> Option<i64> {
     let is_left = join.left.schema().has_column(column);
     let (own, other) = if is_left { (&join.left, &join.right) } else { (&join.right, &join.left) };
     let lag = time_lag(&Expr::Column(column.clone()), own)?;
-    if reads_only_tables(other) {
+    // What is looked up, and what version a row takes, changes nothing of its time.
+    let has_version = Conditions::of(join).is_ok_and(|conditions| conditions.version().is_some());
+    if reads_only_tables(other) || (has_version && is_left) {
         return Some(lag);
     }
     let bound = TimeBound::of(join);
