@@ -41,9 +41,13 @@ pub(super) fn attach_join(join: Join, rules: TimeRules) -> DataFusionResult<Logi
         let plan = plan.as_ref().clone();
         if looked_up { Ok(plan) } else { attach_time(plan, rules) }
     };
-    let versions = conditions(&join).iter().any(|condition| {
-        mark_of(condition).is_some_and(|mark| [JOIN_AS_OF, JOIN_MATCH].contains(&mark.func.name()))
-    });
+    let mut versions = false;
+    for mark in conditions(&join).iter().filter_map(mark_of) {
+        if [JOIN_AS_OF, JOIN_MATCH].contains(&mark.func.name()) {
+            version_of(mark)?;
+            versions = true;
+        }
+    }
     let join = if versions { Join { right: Arc::new(with_versions(&join.right)?), ..join } } else { join };
     let left = side(&join.left, left_looked_up && !right_looked_up)?;
     let right = side(&join.right, right_looked_up && !left_looked_up && !versions)?;

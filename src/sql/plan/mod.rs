@@ -4,6 +4,7 @@ mod attach;
 mod attach_join;
 mod attach_queries;
 mod compile;
+mod counted_subqueries;
 mod diagnose;
 mod errors;
 mod event_time;

@@ -14,6 +14,7 @@ use sqlparser::tokenizer::Span;
 
 use super::attach::{Lateness, TimeRules, attach_time, carried, needs_time, without_hidden};
 use super::attach_queries::attach_queries;
+use super::counted_subqueries::count_subqueries;
 use super::diagnose::diagnose;
 use super::errors::{planning_error, unknown_relation};
 use super::keyed_subqueries::join_keyed_subqueries;
@@ -152,7 +153,8 @@ impl Planner {
         let relations = known(inputs);
         let prepared = Prepared::new(query, text, inputs)?;
         let plan = prepared.plan(state)?;
-        let plan = join_keyed_subqueries(plan)
+        let plan = count_subqueries(plan)
+            .and_then(join_keyed_subqueries)
             .and_then(|plan| with_missing(plan, &shape.missing))
             .map_err(|error| planning_error(error, text, &relations))?;
         let over = lateness != Lateness::Never && has_over(&plan)?;
