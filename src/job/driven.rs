@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::carry::Carried;
 use super::messages::{Done, SourceClock};
-use super::reader::idle_watermark;
 use super::scan::watermark_after;
 use crate::connect::{OnError, PartitionId, Position};
 use crate::sql::plan::Target;
@@ -44,7 +43,7 @@ pub(super) struct DrivenPartition {
 impl DrivenScan {
     /// Returns whether the reader has found that there is nothing to read now.
     pub(super) fn is_quiet(&self) -> bool {
-        let has_rows = self.partitions.iter().any(|partition| partition.carried.records > 0);
+        let has_rows = self.partitions.iter().any(DrivenPartition::has_begun);
         self.ended || !has_rows || self.clock.quiet_since().is_some()
     }
 
@@ -60,16 +59,19 @@ impl DrivenScan {
     pub(super) fn waiting_chunks(&self) -> u64 {
         self.partitions.iter().map(|partition| partition.waiting.len() as u64).sum()
     }
-
-    /// Returns the watermark that the clock gives a source of which all partitions are idle.
-    pub(super) fn idle_watermark(&self, now_micros: i64) -> Option<Watermark> {
-        let highest =
-            self.partitions.iter().filter_map(|partition| partition.watermark(self.bound_ms)).max()?;
-        idle_watermark(highest, self.clock.quiet_since(), now_micros, self.idle_timeout_ms)
-    }
 }
 
 impl DrivenPartition {
+    /// Returns whether the partition ever had a row.
+    pub(super) fn has_begun(&self) -> bool {
+        self.carried.records > 0
+    }
+
+    /// Returns whether an upstream job says how far event time is, whether it gives rows or not.
+    pub(super) fn is_promised(&self) -> bool {
+        self.promised.is_some()
+    }
+
     /// Returns the partition's watermark; none once it has ended.
     pub(super) fn watermark(&self, bound_ms: i64) -> Option<Watermark> {
         if self.chunks_in_all == Some(self.next_turn) {

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::dead_letters::{DeadLetter, DeadLetters};
 use super::driven::{DrivenPartition, DrivenScan};
+use super::job_time::{advance_sources, moves_by_itself};
 use super::loading::TableLoad;
 use super::messages::{Done, Permits, StopFlag, ToDriver, ToSink};
 use super::progress::{Progress, TakenIn};
@@ -80,7 +81,7 @@ impl Driver {
 
     fn run_epochs(&mut self) -> Result<Ending> {
         loop {
-            let now = self.clock.monotonic_micros();
+            let now = self.looked_at(self.clock.monotonic_micros());
             let failed = self.take_in();
             let ready = self.ready();
             let ended = self.scans.iter().all(|scan| scan.ended);
@@ -233,13 +234,15 @@ impl Driver {
         kept
     }
 
+    /// Returns when all that can be known at `now` was looked at: a reader sees by itself that partitions are idle.
+    fn looked_at(&self, now: i64) -> i64 {
+        let readers = self.scans.iter().filter(|scan| !scan.ended).map(|scan| scan.clock.looked_at());
+        readers.min().map_or(now, |looked| looked.min(now))
+    }
+
     /// Returns whether the watermark moves without input: everything is quiet and time goes on by the clock.
     fn time_moves(&self) -> bool {
-        !self.operators.is_empty()
-            && self.scans.iter().any(|scan| {
-                scan.idle_watermark(self.clock.monotonic_micros())
-                    .is_some_and(|mark| mark > scan.clock.watermark())
-            })
+        !self.operators.is_empty() && moves_by_itself(&self.scans, self.clock.monotonic_micros())
     }
 
     /// Returns whether an operator holds changes back that are due.
@@ -412,21 +415,7 @@ impl Driver {
             self.watermark = Watermark::END;
             return self.watermark;
         }
-        let now = self.clock.monotonic_micros();
-        let mut lowest = Watermark::END;
-        for scan in &mut self.scans {
-            let marks: Vec<Option<Watermark>> =
-                scan.partitions.iter().map(|partition| partition.watermark(scan.bound_ms)).collect();
-            let mark = if scan.ended {
-                Watermark::END
-            } else if marks.is_empty() {
-                scan.clock.watermark()
-            } else {
-                scan.clock.advance(&marks, scan.idle_watermark(now))
-            };
-            lowest = lowest.min(mark);
-        }
-        self.watermark.advance_to(lowest);
+        self.watermark.advance_to(advance_sources(&self.scans, self.clock.monotonic_micros()));
         self.watermark
     }
 

@@ -1,7 +1,7 @@
 //! What the threads of a job tell each other.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -136,6 +136,8 @@ pub(crate) struct SourceClock {
     state: Mutex<SourceState>,
     /// Microseconds of the monotonic clock at the last chunk; the whole source has been quiet since.
     quiet_since: AtomicU64,
+    /// Microseconds of the monotonic clock at which the reader last began to look.
+    looked_at: AtomicI64,
 }
 
 #[derive(Debug)]
@@ -148,7 +150,14 @@ struct SourceState {
 impl Default for SourceClock {
     fn default() -> Self {
         let state = SourceState { watermark: Watermark::NONE, idle: vec![], all_quiet: false };
-        Self { state: Mutex::new(state), quiet_since: AtomicU64::new(0) }
+        Self { state: Mutex::new(state), quiet_since: AtomicU64::new(0), looked_at: AtomicI64::new(i64::MIN) }
+    }
+}
+
+impl SourceState {
+    fn are_idle(&self, partitions: &[Option<Watermark>]) -> bool {
+        let mut open = partitions.iter().enumerate().filter(|(_, mark)| mark.is_some());
+        open.all(|(partition, _)| self.idle.get(partition).copied().unwrap_or(false))
     }
 }
 
@@ -195,6 +204,16 @@ impl SourceClock {
         quiet.then(|| i64::try_from(self.quiet_since.load(Ordering::Acquire)).unwrap_or(i64::MAX))
     }
 
+    /// Says that the reader knows all that there is to know at `micros` of the monotonic clock.
+    pub(crate) fn set_looked(&self, micros: i64) {
+        self.looked_at.store(micros, Ordering::Release);
+    }
+
+    /// Returns the last instant, in monotonic microseconds, of which the reader knows all that there is to know.
+    pub(crate) fn looked_at(&self) -> i64 {
+        self.looked_at.load(Ordering::Acquire)
+    }
+
     /// Moves the watermark to what `partitions` (one watermark each, none for those that ended) allow.
     pub(crate) fn advance(
         &self,
@@ -214,6 +233,21 @@ impl SourceClock {
         };
         if let Some(advanced) = advanced {
             state.watermark.advance_to(advanced);
+        }
+        state.watermark
+    }
+
+    /// Returns whether all of `partitions` that have not ended are idle.
+    pub(crate) fn are_idle(&self, partitions: &[Option<Watermark>]) -> bool {
+        self.state.lock().are_idle(partitions)
+    }
+
+    /// Lets a source of which all of `partitions` are idle go with `others`, so that it does not hold them back; returns
+    /// the watermark, from which a partition that has rows again starts.
+    pub(crate) fn follow(&self, partitions: &[Option<Watermark>], others: Watermark) -> Watermark {
+        let mut state = self.state.lock();
+        if state.are_idle(partitions) {
+            state.watermark.advance_to(others);
         }
         state.watermark
     }

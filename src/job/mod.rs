@@ -14,6 +14,7 @@ mod carry;
 mod dead_letters;
 mod driven;
 mod driver;
+mod job_time;
 mod loading;
 mod messages;
 mod options;

@@ -11,7 +11,7 @@ use super::messages::{Permits, SourceClock, StopFlag, ToDriver};
 use super::scan::Ticket;
 use crate::connect::{PartitionId, Polled, Source};
 use crate::error::Result;
-use crate::time::{Clock, Watermark};
+use crate::time::Clock;
 
 /// How long a reader waits for input before it looks whether the job was stopped.
 const WAIT: Duration = Duration::from_millis(20);
@@ -116,6 +116,7 @@ impl Reader {
                 load.measured(self.scan, read, total);
             }
             self.find_idle(&mut partitions, own_time);
+            self.source_clock.set_looked(before);
         }
     }
 
@@ -183,18 +184,4 @@ impl Reader {
             }
         }
     }
-}
-
-/// Returns the watermark to use when every partition is idle: time goes on with the clock.
-pub(super) fn idle_watermark(
-    highest: Watermark,
-    quiet_since: Option<i64>,
-    now_micros: i64,
-    timeout_ms: i64,
-) -> Option<Watermark> {
-    let quiet_ms = (now_micros - quiet_since?) / 1_000;
-    if highest == Watermark::NONE || highest == Watermark::END || quiet_ms < timeout_ms {
-        return None;
-    }
-    Some(Watermark::from_millis(highest.millis().saturating_add(quiet_ms)))
 }

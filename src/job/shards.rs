@@ -117,7 +117,10 @@ impl ShardedOperator {
     /// Returns what changed in the state since the last call.
     pub(super) fn take_delta(&mut self) -> Result<Vec<StateDelta>> {
         let deltas = self.shards.iter_mut().map(|shard| shard.take_delta());
-        Ok(deltas.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+        let mut deltas: Vec<StateDelta> = deltas.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+        // What one shard knew at the end must not close windows of which another has rows still to be applied.
+        deltas.sort_by_key(|delta| delta.watermark);
+        Ok(deltas)
     }
 
     /// Applies a delta of an operator that may have had another number of shards.

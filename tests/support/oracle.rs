@@ -1,5 +1,8 @@
 //! What the oracle compares: rows, files of them, queries, and the engines that answer.
 
+#[path = "timeline.rs"]
+pub(super) mod timeline;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
@@ -40,27 +43,62 @@ pub(super) struct Row {
     ts: i64,
 }
 
-/// Returns one to three files of rows, out of order, with different times throughout.
-pub(super) fn files(most: usize) -> impl Strategy<Value = Vec<Vec<Row>>> {
+/// Returns rows; their time is the second within a stretch of time, whose ordinal is the last of the three numbers.
+fn rows(most: usize) -> impl Strategy<Value = Vec<(Row, i64, i64, usize)>> {
     let row = (
         option::weighted(0.9, select(vec!["a", "b", "c"])),
         -2_i64..3,
         option::weighted(0.85, prop_oneof![-5_i64..10, Just(1_i64 << 40), Just(-7_i64)]),
         option::weighted(0.85, -100_000_i64..100_000),
         option::weighted(0.85, select(NAMES.to_vec())),
-        -60_i64..120,
+        (0_i64..180, select(vec![0_i64, 0, 1, 500]), 0_usize..6),
     );
-    vec(vec(row, 1..most), 1..4).prop_map(|files| {
-        let mut ordinal = 0;
-        let files = files.into_iter().map(|rows| {
-            let rows = rows.into_iter().map(|(k, g, v, d, name, second)| {
-                ordinal += 1;
-                Row { k, g, v, d, name, ts: second * 1_000 + ordinal }
+    let row = row.prop_map(|(k, g, v, d, name, (second, milli, stretch))| {
+        (Row { k, g, v, d, name, ts: 0 }, second, milli, stretch)
+    });
+    vec(row, 1..most)
+}
+
+/// When stretches of time begin, in seconds: with gaps of a window or two, of minutes, and of an hour.
+const STRETCHES: [i64; 6] = [-60, 0, 30, 200, 600, 4_000];
+
+/// Returns one to three files of rows out of order.
+///
+/// Each file has its own stretches of time, so one stops long before another, begins after it, or is silent for a long
+/// time and comes back. Either all rows have times of their own, or instants come again and again, in a file and in
+/// several, and so do whole rows.
+pub(super) fn files(most: usize) -> impl Strategy<Value = Vec<Vec<Row>>> {
+    let file = (subsequence(STRETCHES.to_vec(), 1..=4), rows(most));
+    let wide = select(vec![1_i64, 4, 20, 180]);
+    (vec(file, 1..4), wide, any::<bool>(), vec((0_usize..1_000, 0_usize..1_000), 0..6)).prop_map(
+        |(files, wide, repeated, copies)| {
+            let mut ordinal = 0;
+            let files = files.into_iter().map(|(stretches, rows)| {
+                let rows = rows.into_iter().map(|(row, second, milli, stretch)| {
+                    ordinal += 1;
+                    let second = stretches[stretch % stretches.len()] + second % wide;
+                    Row { ts: second * 1_000 + if repeated { milli } else { ordinal }, ..row }
+                });
+                rows.collect()
             });
-            rows.collect()
-        });
-        files.collect()
-    })
+            let mut files: Vec<Vec<Row>> = files.collect();
+            for (from, to) in copies.into_iter().filter(|_| repeated) {
+                let source = &files[from % files.len()];
+                let copied = source[from / 3 % source.len()].clone();
+                let to_file = to % files.len();
+                let place = to / 3 % files[to_file].len();
+                files[to_file].insert(place, copied);
+            }
+            files
+        },
+    )
+}
+
+/// Returns whether no two rows are of one instant, so that nothing depends on the order in which rows came.
+pub(super) fn have_own_instants(files: &[Vec<Row>]) -> bool {
+    let mut times: Vec<i64> = files.iter().flatten().map(|row| row.ts).collect();
+    times.sort_unstable();
+    times.windows(2).all(|pair| pair[0] < pair[1])
 }
 
 /// How rows are written.
@@ -238,6 +276,48 @@ impl Window {
              {bin} - back + INTERVAL '{size} seconds' AS window_end \
              FROM s CROSS JOIN (VALUES ({back})) AS b(back)) AS w"
         ))
+    }
+}
+
+/// Whether a query says which of two rows of one instant comes first.
+///
+/// Ours need not: partition and place decide. DataFusion takes rows that an order leaves equal in any order, so for it
+/// they are keys of the order, `p` and `o`. Peers are still those of the query's own order: ranks and frames of `RANGE`
+/// keep it, and a function over such a frame whose answer depends on the order is taken from the last of the row's
+/// peers, where a frame of rows ends as that of `RANGE` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ties {
+    Ours,
+    Written,
+}
+
+/// What functions over all rows before come to at each row; [`AT_LAST_PEER`] reads it.
+const AT_EACH_ROW: &str = "SELECT *, \
+    nth_value(v, 2) OVER (PARTITION BY k ORDER BY ts, p, o ROWS UNBOUNDED PRECEDING) AS second_v, \
+    first_value(v) IGNORE NULLS OVER (PARTITION BY g ORDER BY ts, p, o ROWS UNBOUNDED PRECEDING) AS some_v";
+const AT_LAST_PEER: [(&str, &str); 2] = [
+    (
+        "nth_value(v, 2) OVER (PARTITION BY k ORDER BY ts)",
+        "last_value(second_v) OVER (PARTITION BY k, ts ORDER BY p, o ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)",
+    ),
+    (
+        "first_value(v) IGNORE NULLS OVER (PARTITION BY g ORDER BY ts)",
+        "last_value(some_v) OVER (PARTITION BY g, ts ORDER BY p, o ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)",
+    ),
+];
+
+/// Writes partition and place as last keys of the order of a function, where its answer depends on them.
+fn with_ties(item: &str) -> String {
+    if let Some((_, plain)) = AT_LAST_PEER.iter().find(|(ours, _)| *ours == item) {
+        return (*plain).to_owned();
+    }
+    let by_place = ["row_number", "lag", "lead", "first_value"].iter().any(|name| item.starts_with(name));
+    match item.rsplit_once(" ROWS ") {
+        Some((before, frame)) => format!("{before}, p, o ROWS {frame}"),
+        None if !by_place => item.to_owned(),
+        None => {
+            item.rsplit_once(')').map_or(item.to_owned(), |(before, after)| format!("{before}, p, o){after}"))
+        }
     }
 }
 
@@ -515,8 +595,16 @@ impl Query {
         items.map(|(ordinal, item)| format!("{item} AS c{ordinal}")).collect::<Vec<_>>().join(", ")
     }
 
-    fn stateless(&self) -> Option<String> {
-        let (items, condition) = (self.items(&[]), self.condition());
+    /// The query where no state is kept by window or group, with the order of ties written out or not.
+    fn stateless(&self, ties: Ties) -> Option<String> {
+        let (mut query, condition) = (self.clone(), self.condition());
+        let mut source = "s".to_owned();
+        if ties == Ties::Written {
+            query.select = query.select.iter().map(|item| with_ties(item)).collect();
+            query.having = query.having.as_ref().map(|having| with_ties(having));
+            source = format!("({AT_EACH_ROW} FROM s{condition}) AS s");
+        }
+        let items = query.items(&[]);
         match self.kind {
             Kind::Rows => Some(format!("SELECT {items} FROM s{condition}")),
             Kind::Distinct => Some(format!("SELECT DISTINCT {items} FROM s{condition}")),
@@ -524,12 +612,16 @@ impl Query {
                 Some(format!("SELECT {items} FROM s{condition} UNION ALL SELECT {items} FROM s WHERE g > 0"))
             }
             Kind::Over | Kind::Top => {
-                let qualify = self.having.as_ref();
+                let qualify = query.having.as_ref();
                 let qualify = qualify.map(|having| format!(" QUALIFY {having}")).unwrap_or_default();
-                Some(format!("SELECT {items} FROM s{condition}{qualify}"))
+                let condition = if ties == Ties::Written { "" } else { &condition };
+                Some(format!("SELECT {items} FROM {source}{condition}{qualify}"))
             }
             Kind::OverChanges => {
-                let from = self.from.replace("{}", &condition);
+                let mut from = self.from.replace("{}", &condition);
+                if ties == Ties::Written {
+                    from = from.replace("ORDER BY ts DESC", "ORDER BY ts DESC, p, o");
+                }
                 if self.select.is_empty() {
                     return Some(format!("SELECT DISTINCT n, s % 3 AS rest FROM ({from})"));
                 }
@@ -548,10 +640,15 @@ impl Query {
         self.having.as_ref().map(|having| format!(" HAVING {having}")).unwrap_or_default()
     }
 
+    /// Returns whether each row of the answer belongs to a window that ends.
+    fn is_windowed(&self) -> bool {
+        self.window.is_some()
+    }
+
     /// The query in our SQL.
     pub(super) fn ours(&self) -> String {
         let (condition, having) = (self.condition(), self.having());
-        if let Some(sql) = self.stateless() {
+        if let Some(sql) = self.stateless(Ties::Ours) {
             return sql;
         }
         let mut first = self.keys.clone();
@@ -570,7 +667,7 @@ impl Query {
 
     /// The same query for DataFusion alone.
     pub(super) fn plain(&self) -> Option<String> {
-        if let Some(sql) = self.stateless() {
+        if let Some(sql) = self.stateless(Ties::Written) {
             return Some(sql);
         }
         let mut keys = self.keys.clone();
@@ -585,8 +682,8 @@ impl Query {
         }
         for item in &mut query.select {
             *item = match item.as_str() {
-                "first_value(g)" => "first_value(g ORDER BY ts)".to_owned(),
-                "last_value(name)" => "last_value(name ORDER BY ts)".to_owned(),
+                "first_value(g)" => "first_value(g ORDER BY ts, p, o)".to_owned(),
+                "last_value(name)" => "last_value(name ORDER BY ts, p, o)".to_owned(),
                 _ => continue,
             };
         }
@@ -609,6 +706,11 @@ pub(super) struct Found {
     pub(super) late: u64,
 }
 
+/// Returns a clock that only the test moves.
+fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::at_millis(1_704_153_600_000))
+}
+
 struct NoEnvironment;
 
 impl Environment for NoEnvironment {
@@ -617,7 +719,7 @@ impl Environment for NoEnvironment {
     }
 }
 
-fn session(engine: &Engine) -> Session {
+fn session(engine: &Engine, clock: Arc<ManualClock>) -> Session {
     let (rows, workers, mode) = match engine {
         Engine::Stream { rows, workers } => (*rows, *workers, None),
         _ => (65_536, 2, Some(Mode::Batch)),
@@ -634,7 +736,7 @@ fn session(engine: &Engine) -> Session {
         output: OutputForm::Ndjson,
         directory: PathBuf::new(),
         environment: Arc::new(NoEnvironment),
-        clock: Arc::new(ManualClock::at_millis(1_704_153_600_000)),
+        clock,
         parallelism: NonZeroUsize::new(workers).unwrap(),
         contact: true,
     })
@@ -645,7 +747,7 @@ pub(super) fn answers(files: &Files, query: &Query, engine: Engine) -> Found {
     if let Engine::DataFusion(sql, rows) = &engine {
         return Found { rows: with_datafusion(sql, rows), late: 0 };
     }
-    let mut session = session(&engine);
+    let mut session = session(&engine, clock());
     let declare = format!(
         "CREATE STREAM s (k VARCHAR, g BIGINT, v BIGINT, d DECIMAL(12,2), name VARCHAR, ts TIMESTAMP(3), \
          WATERMARK FOR ts AS ts - INTERVAL '{}' SECOND) \
@@ -661,20 +763,7 @@ pub(super) fn answers(files: &Files, query: &Query, engine: Engine) -> Found {
             session.end_inputs(LIMIT).unwrap();
             let report = session.jobs()[0].reports().pop().unwrap();
             assert_eq!(report.unaccounted(), 0, "{report:#?}");
-            let mut net: BTreeMap<String, i64> = BTreeMap::new();
-            for changes in session.changes("out", 0).unwrap() {
-                for (row, text) in texts(changes.rows()).into_iter().enumerate() {
-                    *net.entry(text).or_default() +=
-                        changes.weights().map_or(1, |weights| i64::from(weights.value(row)));
-                }
-            }
-            assert!(
-                net.values().all(|&weight| weight >= 0),
-                "a row was withdrawn that was not there: {net:?}"
-            );
-            let times = |weight: i64| usize::try_from(weight).unwrap();
-            let rows = net.into_iter().flat_map(|(row, weight)| vec![row; times(weight)]);
-            Found { rows: rows.collect(), late: report.late }
+            Found { rows: folded(&session), late: report.late }
         }
         _ => {
             session.end_inputs(LIMIT).unwrap();
@@ -682,6 +771,20 @@ pub(super) fn answers(files: &Files, query: &Query, engine: Engine) -> Found {
             Found { rows: sorted(&batches), late: 0 }
         }
     }
+}
+
+/// Returns what the changes of the job `out` come to so far.
+fn folded(session: &Session) -> Vec<String> {
+    let mut net: BTreeMap<String, i64> = BTreeMap::new();
+    for changes in session.changes("out", 0).unwrap() {
+        for (row, text) in texts(changes.rows()).into_iter().enumerate() {
+            *net.entry(text).or_default() +=
+                changes.weights().map_or(1, |weights| i64::from(weights.value(row)));
+        }
+    }
+    assert!(net.values().all(|&weight| weight >= 0), "a row was withdrawn that was not there: {net:?}");
+    let times = |weight: i64| usize::try_from(weight).unwrap();
+    net.into_iter().flat_map(|(row, weight)| vec![row; times(weight)]).collect()
 }
 
 fn execute(session: &mut Session, sql: &str) -> Answer {
@@ -698,6 +801,13 @@ fn with_datafusion(sql: &str, files: &[Vec<Row>]) -> Vec<String> {
     };
     let decimals: Decimal128Array = rows.iter().map(|row| row.d.map(i128::from)).collect();
     let times = TimestampMillisecondArray::from_iter_values(rows.iter().map(|row| row.ts));
+    let places: Vec<(i64, i64)> = (0_i64..)
+        .zip(files)
+        .flat_map(|(file, rows)| (0_i64..).zip(rows).map(move |(row, _)| (file, row)))
+        .collect();
+    let place = |of: fn(&(i64, i64)) -> i64| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(places.iter().map(of)))
+    };
     let batch = RecordBatch::try_from_iter_with_nullable([
         ("k", text(|row| row.k), true),
         ("g", whole(|row| Some(row.g)), true),
@@ -705,6 +815,8 @@ fn with_datafusion(sql: &str, files: &[Vec<Row>]) -> Vec<String> {
         ("d", Arc::new(decimals.with_precision_and_scale(12, 2).unwrap()), true),
         ("name", text(|row| row.name), true),
         ("ts", Arc::new(times), true),
+        ("p", place(|place| place.0), false),
+        ("o", place(|place| place.1), false),
     ]);
     let mut config = SessionConfig::new().with_target_partitions(1);
     config.options_mut().sql_parser.parse_float_as_decimal = true;

@@ -77,7 +77,9 @@ impl Database {
         let clock = Arc::new(ManualClock::at_millis(START));
         let workers = match way {
             Way::RowByRow(workers) => workers,
-            _ => 2,
+            // Two shards, whose states go to one snapshot.
+            Way::Restarted => 4,
+            Way::Straight => 2,
         };
         let options = match way {
             Way::RowByRow(_) => vec![Entry::new("batch.max_rows", "1", Origin::CommandLine)],

@@ -56,7 +56,7 @@ impl SourceConnector for MemorySourceConnector {
             partitions,
             position: 0,
             max_rows,
-            promised: Watermark::NONE,
+            promised: None,
             ended: false,
         }))
     }
@@ -75,7 +75,7 @@ struct MemorySource {
     position: i64,
     max_rows: usize,
     /// The last watermark that was handed on.
-    promised: Watermark,
+    promised: Option<Watermark>,
     ended: bool,
 }
 
@@ -102,16 +102,16 @@ impl Source for MemorySource {
                 if changes.weights().is_some() {
                     return Err(Error::not_yet(format!("reading the changes of `{}`", self.stream.name())));
                 }
-                self.promised = self.promised.max(watermark.unwrap_or(Watermark::NONE));
+                self.promised = self.promised.max(watermark);
                 let start = Position(self.position);
                 self.position += i64::try_from(changes.num_rows()).unwrap_or(i64::MAX);
                 let payload = Payload::Rows(changes.rows().project(&self.columns)?);
                 let end = Position(self.position);
                 Ok(Polled::Chunk(Chunk { partition: 0, start, end, payload, origin: None, watermark }))
             }
-            Found::Nothing(Some(watermark)) if self.promised < watermark => {
+            Found::Nothing(watermark @ Some(promise)) if self.promised < watermark => {
                 self.promised = watermark;
-                Ok(Polled::Advanced { partition: 0, watermark })
+                Ok(Polled::Advanced { partition: 0, watermark: promise })
             }
             Found::Nothing(_) => Ok(Polled::Idle),
             Found::Abandoned => Err(Error::unavailable(format!(

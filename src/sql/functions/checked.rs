@@ -69,17 +69,17 @@ fn is_exact(data_type: &DataType) -> bool {
 
 fn plus() -> Arc<ScalarUDF> {
     let returns = |sides: &[DataType]| result_of(sides, Operator::Plus);
-    Scalar::new("velo_plus", as_given, returns, |args| both(args, add)).into_udf()
+    Scalar::new("velo_plus", as_given, returns, |args| both(args, add)).strict().into_udf()
 }
 
 fn minus() -> Arc<ScalarUDF> {
     let returns = |sides: &[DataType]| result_of(sides, Operator::Minus);
-    Scalar::new("velo_minus", as_given, returns, |args| both(args, sub)).into_udf()
+    Scalar::new("velo_minus", as_given, returns, |args| both(args, sub)).strict().into_udf()
 }
 
 fn times() -> Arc<ScalarUDF> {
     let returns = |sides: &[DataType]| result_of(sides, Operator::Multiply);
-    Scalar::new("velo_times", as_given, returns, |args| both(args, mul)).into_udf()
+    Scalar::new("velo_times", as_given, returns, |args| both(args, mul)).strict().into_udf()
 }
 
 fn as_given(_name: &str, arguments: &[DataType]) -> Outcome<Vec<DataType>> {

@@ -3,11 +3,11 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::DataFusionError;
 use datafusion::logical_expr::{
-    ColumnarValue, DocSection, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility,
+    ColumnarValue, DocSection, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility,
 };
 
 use crate::error::Error;
@@ -31,6 +31,7 @@ pub(super) struct Scalar {
     coerce: Coerce,
     returns: fn(&[DataType]) -> DataType,
     invoke: Invoke,
+    strict: bool,
     documentation: Option<Documentation>,
 }
 
@@ -43,12 +44,18 @@ impl Scalar {
         invoke: Invoke,
     ) -> Self {
         let signature = Signature::user_defined(Volatility::Immutable);
-        Self { name, aliases: vec![], signature, coerce, returns, invoke, documentation: None }
+        Self { name, aliases: vec![], signature, coerce, returns, invoke, strict: false, documentation: None }
     }
 
     /// Marks the function as one that must never be computed while planning.
     pub(super) fn volatile(mut self) -> Self {
         self.signature.volatility = Volatility::Volatile;
+        self
+    }
+
+    /// Marks the function as one that gives NULL for a NULL alone, so that its plan says what columns hold none.
+    pub(super) fn strict(mut self) -> Self {
+        self.strict = true;
         self
     }
 
@@ -100,6 +107,12 @@ impl ScalarUDFImpl for Scalar {
     fn return_type(&self, arguments: &[DataType]) -> Outcome<DataType> {
         (self.coerce)(self.name, arguments)?;
         Ok((self.returns)(arguments))
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Outcome<FieldRef> {
+        let types: Vec<DataType> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
+        let nullable = !self.strict || args.arg_fields.iter().any(|field| field.is_nullable());
+        Ok(Arc::new(Field::new(self.name, self.return_type(&types)?, nullable)))
     }
 
     /// Never fails: DataFusion would bury the error in its own. The same check in `return_type` reaches the user.

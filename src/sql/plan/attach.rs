@@ -20,6 +20,7 @@ use datafusion::logical_expr::{
 use super::attach_join::{attach_join, join_needs_time};
 use super::attach_queries::{attach_stream_queries, is_stream_query};
 use super::over::attach_over;
+use super::ties::{ORDERED_FUNCTIONS, over_in_order, partition_in_union};
 use super::window_place::{Placing, is_placeholder};
 use super::window_rows::call;
 use super::window_trace::trace_window;
@@ -275,9 +276,13 @@ fn attach_union(union: Union, rules: TimeRules) -> DataFusionResult<LogicalPlan>
     let inputs = inputs.collect::<DataFusionResult<Vec<_>>>()?;
     let all = |column| inputs.iter().all(|input| carried(input, column).is_some());
     let carry = SystemColumn::HIDDEN.into_iter().all(all);
-    let inputs = inputs.into_iter().map(|input| {
-        let hidden =
-            SystemColumn::HIDDEN.into_iter().filter_map(|column| carried(&input, column)).collect::<Vec<_>>();
+    let count = inputs.len();
+    let inputs = inputs.into_iter().enumerate().map(|(ordinal, input)| {
+        let hidden = SystemColumn::HIDDEN.into_iter().filter_map(|column| match column {
+            SystemColumn::TiePartition => Some(partition_in_union(carried(&input, column)?, ordinal, count)),
+            _ => carried(&input, column),
+        });
+        let hidden: Vec<Expr> = hidden.collect();
         let visible = without_hidden(input.clone())?;
         let names: Vec<Expr> = visible
             .schema()
@@ -295,17 +300,14 @@ fn attach_window(window: Window, rules: TimeRules) -> DataFusionResult<LogicalPl
     let input = attach_time(Arc::unwrap_or_clone(window.input), rules)?;
     let (functions, input) = Placing::new(input, rules).rows(window.window_expr)?;
     match rules.lateness {
-        Lateness::Never => Ok(LogicalPlan::Window(Window::try_new(functions, Arc::new(input))?)),
+        Lateness::Never => over_in_order(functions, input),
         _ => attach_over(functions, input),
     }
 }
 
 /// Functions whose answer depends on which row comes first; without ORDER BY that is event time, then the place.
 fn depends_on_order(call: &AggregateFunction) -> bool {
-    call.params.order_by.is_empty()
-        && !call.params.distinct
-        && ["first_value", "last_value", "nth_value", "array_agg", "string_agg", "delta"]
-            .contains(&call.func.name())
+    call.params.order_by.is_empty() && !call.params.distinct && ORDERED_FUNCTIONS.contains(&call.func.name())
 }
 
 fn order_by_time(function: Expr, input: &LogicalPlan) -> DataFusionResult<Expr> {

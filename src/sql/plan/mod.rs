@@ -26,6 +26,7 @@ mod stream_join;
 mod stream_plan;
 mod subqueries;
 mod suggested;
+mod ties;
 mod time_bound;
 mod top;
 mod version_join;

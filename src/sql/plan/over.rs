@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::error::Result as DataFusionResult;
@@ -18,8 +18,9 @@ use datafusion::physical_expr::window::{
 
 use super::attach::carried;
 use super::compile::Compiler;
-use super::row_order::{WindowBound, bound_of, has_places, require_time_order};
+use super::row_order::{WindowBound, bound_of, is_sortable, require_time_order};
 use super::stream_plan::{OperatorKind, StepPlan};
+use super::ties::tie_keys;
 use crate::error::{Error, Result};
 use crate::over::{
     Ahead, BufferedOverSpec, Evaluation, OverFunction, OverSpec, WindowedOverSpec, distance_text,
@@ -35,12 +36,12 @@ pub(super) struct PlannedOver {
     pub(super) steps: Vec<StepPlan>,
 }
 
-/// Puts `functions` over `input`, whose hidden columns go along as last keys of the order; [`plan_over`] takes them off.
+/// Puts `functions` over `input`, whose hidden columns and ties go along as last keys of the order; [`plan_over`] takes
+/// them off.
 pub(super) fn attach_over(functions: Vec<Expr>, input: LogicalPlan) -> DataFusionResult<LogicalPlan> {
-    let hidden: Vec<SortExpr> = SystemColumn::HIDDEN
-        .into_iter()
-        .filter_map(|column| Some(carried(&input, column)?.sort(true, false)))
-        .collect();
+    let times = [SystemColumn::Time, SystemColumn::Watermark].into_iter();
+    let times = times.filter_map(|column| Some(carried(&input, column)?.sort(true, false)));
+    let hidden: Vec<SortExpr> = times.chain(tie_keys(&input)).collect();
     let functions = functions.into_iter().map(|expression| {
         let name = expression.schema_name().to_string();
         match expression.unalias() {
@@ -67,14 +68,14 @@ pub(super) fn has_over(plan: &LogicalPlan) -> DataFusionResult<bool> {
 /// The functions of one `OVER`, with the user's order and the columns that travel unseen.
 pub(super) struct Calls {
     pub(super) calls: Vec<WindowFunction>,
-    /// `__time`, `__watermark`, `__partition`, `__offset`; none where rows have no time.
+    /// `__time`, `__watermark`, `__partition`, `__offset`, and what else settles ties; none where rows have no time.
     pub(super) hidden: Vec<Expr>,
 }
 
 impl Calls {
     /// Fails unless rows carry their time.
     fn require_time(&self) -> Result<()> {
-        if self.hidden.len() == SystemColumn::HIDDEN.len() {
+        if self.hidden.len() >= SystemColumn::HIDDEN.len() {
             return Ok(());
         }
         Err(Error::invalid(
@@ -95,9 +96,8 @@ pub(super) fn calls_of(window: &Window) -> Result<Calls> {
             return Err(Error::internal(format!("`{expression}` is no function with OVER")));
         };
         let mut call = *call;
-        let (unseen, order) = call.params.order_by.into_iter().partition(is_hidden);
-        call.params.order_by = order;
-        let unseen: Vec<SortExpr> = unseen;
+        let own = call.params.order_by.iter().position(is_hidden).unwrap_or(call.params.order_by.len());
+        let unseen = call.params.order_by.split_off(own);
         hidden = unseen.into_iter().map(|key| key.expr).collect();
         calls.push(call);
     }
@@ -301,20 +301,15 @@ fn ordinal(column: &Expr, schema: &DFSchema) -> Result<usize> {
     }
 }
 
-/// Returns what settles the order of rows that a query leaves equal: their place, and where it does not tell them
-/// apart, as with rows of several sources or of an aggregate, all that they hold.
+/// Returns what settles the order of rows that a query leaves equal: the hidden columns after time and watermark, or all
+/// that the rows hold where they carry none.
 pub(super) fn ties(input: &LogicalPlan, hidden: &[Expr]) -> Result<Vec<usize>> {
     let schema = input.schema();
-    let mut ties = vec![];
-    for column in hidden.iter().skip(2) {
-        ties.push(ordinal(column, schema)?);
+    if hidden.is_empty() {
+        let sortable = |column: &usize| is_sortable(schema.field(*column).data_type());
+        return Ok((0..schema.fields().len()).filter(sortable).collect());
     }
-    if hidden.is_empty() || !has_places(input) {
-        ties.extend(
-            (0..schema.fields().len()).filter(|&column| is_sortable(schema.field(column).data_type())),
-        );
-    }
-    Ok(ties)
+    hidden.iter().skip(2).map(|column| ordinal(column, schema)).collect()
 }
 
 /// The expressions that the functions are computed from, each once.
@@ -468,8 +463,4 @@ fn frame_ahead(frame: &WindowFrame, name: &str) -> Result<Ahead> {
 fn whole_partition(name: &str) -> Error {
     Error::invalid(format!("`{name}` with this OVER needs all rows of its partition, which a stream never has"))
         .with_hint("partition by `window_start` or `window_end` of a windowed input, end the frame at CURRENT ROW, or use `--mode batch` over bounded inputs")
-}
-
-fn is_sortable(data_type: &DataType) -> bool {
-    arrow::row::RowConverter::supports_fields(&[arrow::row::SortField::new(data_type.clone())])
 }

@@ -24,6 +24,7 @@ use super::prepared::{Prepared, known};
 use super::split::{Emission, SplitRequest, split};
 use super::stream_plan::StreamPlan;
 use super::subqueries::subquery_in;
+use super::window_trace::relation_of;
 use crate::error::{Error, Result};
 use crate::sql::functions::{EpochClock, SessionProfile, byte_range, session_state, with_checked_arithmetic};
 use crate::sql::relation::{Relation, SystemColumn};
@@ -157,7 +158,8 @@ impl Planner {
             .and_then(join_keyed_subqueries)
             .and_then(|plan| with_missing(plan, &shape.missing))
             .map_err(|error| planning_error(error, text, &relations))?;
-        let over = lateness != Lateness::Never && has_over(&plan)?;
+        // The rows of a table have no time, and no place among others.
+        let over = has_over(&plan)? && (lateness != Lateness::Never || !reads_table(&plan)?);
         let expires = lateness != Lateness::Never && shape.ttl_ms.is_some();
         let plan = if needs_time(&plan)? || shape.carry_time || over || expires {
             let Shape { grace_ms, zone, late, ttl_ms, .. } = *shape;
@@ -187,6 +189,17 @@ impl Planner {
     pub fn unknown_relation(name: &str, inputs: &Inputs) -> Error {
         unknown_relation(name, &known(inputs))
     }
+}
+
+/// Returns whether `plan` reads a table.
+fn reads_table(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        let LogicalPlan::TableScan(scan) = node else { return Ok(TreeNodeRecursion::Continue) };
+        found |= relation_of(scan).is_some_and(|relation| relation.table.is_some());
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
 }
 
 /// Returns whether an expression of `plan` has a query in it.

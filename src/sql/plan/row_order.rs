@@ -103,14 +103,7 @@ pub(super) fn bound_of(expression: &Expr, plan: &LogicalPlan) -> Option<WindowBo
     Some(WindowBound { expression: expression.clone().unalias(), window })
 }
 
-/// Returns whether partition and offset tell the rows of `plan` apart.
-pub(super) fn has_places(plan: &LogicalPlan) -> bool {
-    match plan {
-        LogicalPlan::TableScan(_) => true,
-        LogicalPlan::Projection(_)
-        | LogicalPlan::Filter(_)
-        | LogicalPlan::SubqueryAlias(_)
-        | LogicalPlan::Window(_) => plan.inputs().into_iter().all(has_places),
-        _ => false,
-    }
+/// Returns whether values of that type can be put in order.
+pub(super) fn is_sortable(data_type: &DataType) -> bool {
+    arrow::row::RowConverter::supports_fields(&[arrow::row::SortField::new(data_type.clone())])
 }
