@@ -9,6 +9,10 @@ mod support;
 mod damaged;
 
 #[cfg(test)]
+#[path = "cli/event_time.rs"]
+mod event_time;
+
+#[cfg(test)]
 #[path = "cli/guards.rs"]
 mod guards;
 

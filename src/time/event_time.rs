@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::array::{Array, AsArray, Int64Array, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMillisecondType};
-use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone};
+use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMillisecondType};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone, Utc};
 use chrono_tz::Tz;
 
 use crate::error::{Error, Result};
+
+/// The first instant that a calendar date can be given for, in epoch milliseconds.
+const EARLIEST: i64 = DateTime::<Utc>::MIN_UTC.timestamp_millis();
+/// The last such instant.
+const LATEST: i64 = DateTime::<Utc>::MAX_UTC.timestamp_millis();
 
 /// How the event time is written (`event.time.format`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,59 +110,64 @@ impl EventTimeReader {
     ) -> Result<(Vec<i64>, Vec<BadTime>)> {
         let column = rows.column(self.column);
         let (times, mut bad) = match (&self.format, column.data_type()) {
-            (_, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64) => {
-                self.read_instants(column)?
-            }
+            (_, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64) => self.read_instants(rows)?,
             (
                 EventTimeFormat::Epoch { per_second },
                 DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8,
-            ) => self.read_text(column, |text| parse_epoch(text, *per_second))?,
+            ) => self.read_text(rows, |text| parse_epoch(text, *per_second))?,
             (EventTimeFormat::Pattern { pattern, zone }, _) => {
-                self.read_text(column, |text| parse_pattern(text, pattern, *zone))?
+                self.read_text(rows, |text| parse_pattern(text, pattern, *zone))?
             }
-            (_, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8) => self
-                .read_text(column, |text| {
-                    parse_iso(text).ok_or_else(|| "is not an ISO 8601 time".to_owned())
+            (EventTimeFormat::Iso8601, _) => self.read_text(rows, |text| {
+                parse_iso(text).ok_or_else(|| "is not an ISO 8601 time".to_owned())
+            })?,
+            (EventTimeFormat::Detect, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8) => self
+                .read_text(rows, |text| {
+                    let unknown = "is in no format that is recognised; say it with `event.time.format`";
+                    parse_iso(text).ok_or_else(|| unknown.to_owned())
                 })?,
-            (EventTimeFormat::Epoch { per_second }, _) => self.read_numbers(column, *per_second)?,
-            _ => self.read_numbers(column, 1_000)?,
+            (EventTimeFormat::Epoch { per_second }, _) => self.read_numbers(rows, *per_second)?,
+            _ => self.read_numbers(rows, 1_000)?,
         };
-        let limit = now_ms.saturating_add(max_ahead_ms);
-        if times.iter().any(|&time| time > limit) {
-            for (row, &time) in times.iter().enumerate().filter(|&(_, &time)| time > limit) {
-                let ahead = (time - now_ms) / 1_000;
-                let message = format!(
-                    "event time `{}`: {time} ms is {ahead} s ahead of the clock, more than `event.time.max_ahead`",
-                    self.name
-                );
-                bad.push(BadTime { row, message });
+        let limit = now_ms.saturating_add(max_ahead_ms).min(LATEST);
+        if times.iter().any(|&time| time > limit || time < EARLIEST) {
+            for (row, &time) in times.iter().enumerate().filter(|&(_, &time)| time > limit || time < EARLIEST)
+            {
+                bad.push(self.bad(row, &beyond(time, now_ms)));
             }
             bad.sort_by_key(|bad| bad.row);
         }
         Ok((times, bad))
     }
 
-    fn read_instants(&self, column: &ArrayRef) -> Result<(Vec<i64>, Vec<BadTime>)> {
+    fn read_instants(&self, rows: &RecordBatch) -> Result<(Vec<i64>, Vec<BadTime>)> {
+        let column = rows.column(self.column);
         let millis = match column.data_type() {
             DataType::Timestamp(TimeUnit::Millisecond, _) => Arc::clone(column),
             _ => cast(column, &DataType::Timestamp(TimeUnit::Millisecond, None))?,
         };
-        let bad = self.nulls(&millis);
+        let bad = self.nulls(rows);
         Ok((millis.as_primitive::<TimestampMillisecondType>().values().to_vec(), bad))
     }
 
-    fn read_numbers(&self, column: &ArrayRef, per_second: i64) -> Result<(Vec<i64>, Vec<BadTime>)> {
-        let mut bad = self.nulls(column);
+    fn read_numbers(&self, rows: &RecordBatch, per_second: i64) -> Result<(Vec<i64>, Vec<BadTime>)> {
+        let column = rows.column(self.column);
+        let mut bad = self.nulls(rows);
         if column.data_type().is_floating() || matches!(column.data_type(), DataType::Decimal128(..)) {
             let numbers = cast(column, &DataType::Float64)?;
-            let numbers = numbers.as_primitive::<arrow::datatypes::Float64Type>();
-            #[expect(
-                clippy::cast_precision_loss,
-                clippy::cast_possible_truncation,
-                reason = "saturates; checked by the guard"
-            )]
-            let times =
-                numbers.values().iter().map(|number| (number * 1_000.0 / per_second as f64) as i64).collect();
+            let numbers = numbers.as_primitive::<Float64Type>();
+            let mut times = Vec::with_capacity(numbers.len());
+            for (row, &number) in numbers.values().iter().enumerate() {
+                #[expect(
+                    clippy::cast_precision_loss,
+                    clippy::cast_possible_truncation,
+                    reason = "saturates, and such a time is out of range"
+                )]
+                times.push((number * 1_000.0 / per_second as f64) as i64);
+                if number.is_nan() && numbers.is_valid(row) {
+                    bad.push(self.bad(row, "NaN is no time"));
+                }
+            }
             return Ok((times, bad));
         }
         let numbers: Int64Array = cast(column, &DataType::Int64)?.as_primitive::<Int64Type>().clone();
@@ -165,7 +175,7 @@ impl EventTimeReader {
         for (row, &number) in numbers.values().iter().enumerate() {
             let time = to_millis(number, per_second);
             if time.is_none() {
-                bad.push(self.bad(row, &format!("{number} is out of range")));
+                bad.push(self.bad(row, &format!("{number} {} is out of range", unit(per_second))));
             }
             times.push(time.unwrap_or(0));
         }
@@ -174,12 +184,13 @@ impl EventTimeReader {
 
     fn read_text(
         &self,
-        column: &ArrayRef,
+        rows: &RecordBatch,
         parse: impl Fn(&str) -> Result<i64, String>,
     ) -> Result<(Vec<i64>, Vec<BadTime>)> {
+        let column = rows.column(self.column);
         let text = cast(column, &DataType::Utf8)?;
         let text = text.as_string::<i32>();
-        let mut bad = self.nulls(column);
+        let mut bad = self.nulls(rows);
         let mut times = Vec::with_capacity(text.len());
         for (row, value) in text.iter().enumerate() {
             times.push(match value.map(|value| (value, parse(value))) {
@@ -197,12 +208,13 @@ impl EventTimeReader {
         Ok((times, bad))
     }
 
-    fn nulls(&self, column: &ArrayRef) -> Vec<BadTime> {
+    fn nulls(&self, rows: &RecordBatch) -> Vec<BadTime> {
+        let column = rows.column(self.column);
         if column.null_count() == 0 {
             return vec![];
         }
         let nulls = (0..column.len()).filter(|&row| column.is_null(row));
-        nulls.map(|row| self.bad(row, "is missing or null")).collect()
+        nulls.map(|row| self.bad(row, &format!("is missing or null{}", fields_of(rows, row)))).collect()
     }
 
     fn bad(&self, row: usize, why: &str) -> BadTime {
@@ -219,8 +231,35 @@ fn to_millis(number: i64, per_second: i64) -> Option<i64> {
 }
 
 fn parse_epoch(text: &str, per_second: i64) -> Result<i64, String> {
-    let number: i64 = text.trim().parse().map_err(|_| "is not a whole number".to_owned())?;
-    to_millis(number, per_second).ok_or_else(|| "is out of range".to_owned())
+    let unit = unit(per_second);
+    let number: i64 = text.trim().parse().map_err(|_| format!("is not a whole number of {unit}"))?;
+    to_millis(number, per_second).ok_or_else(|| format!("{unit} is out of range"))
+}
+
+fn unit(per_second: i64) -> &'static str {
+    match per_second {
+        1 => "seconds",
+        1_000 => "milliseconds",
+        1_000_000 => "microseconds",
+        _ => "nanoseconds",
+    }
+}
+
+/// Says what is wrong with an instant that no row can have.
+fn beyond(time: i64, now_ms: i64) -> String {
+    if !(EARLIEST..=LATEST).contains(&time) {
+        return format!("{time} ms is out of range");
+    }
+    let ahead = (time - now_ms) / 1_000;
+    format!("{time} ms is {ahead} s ahead of the clock, more than `event.time.max_ahead`")
+}
+
+/// Lists the columns that hold something in a row, of those that are read.
+fn fields_of(rows: &RecordBatch, row: usize) -> String {
+    let schema = rows.schema();
+    let there = schema.fields().iter().zip(rows.columns()).filter(|(_, column)| column.is_valid(row));
+    let names: Vec<String> = there.map(|(field, _)| format!("`{}`", field.name())).collect();
+    if names.is_empty() { String::new() } else { format!("; the record has {}", names.join(", ")) }
 }
 
 fn parse_iso(text: &str) -> Option<i64> {
