@@ -12,8 +12,9 @@ use datafusion::logical_expr::window_state::WindowFrameContext;
 
 use super::keyed_rows::{KeyedRows, RowPlace};
 use super::keys::Keys;
+use super::known::told_until;
 use super::segment::{KeyState, Segment};
-use super::spec::OverSpec;
+use super::spec::{Evaluation, OverSpec};
 use crate::error::{Error, Result};
 use crate::flow::{ChangeBatch, DeltaLog, EpochContext, Operator, Pending, StateDelta, times_of};
 use crate::time::Watermark;
@@ -200,7 +201,12 @@ impl OrderedOver {
         if self.watermark == Watermark::END || !ahead.waits() {
             return Ok(length - first);
         }
-        let most = length.saturating_sub(ahead.rows).saturating_sub(first);
+        let mut most = length.saturating_sub(ahead.rows).saturating_sub(first);
+        for function in &self.spec.functions {
+            if let Evaluation::NextKnown { nth, .. } = function.evaluation {
+                most = most.min(told_until(&values[function.arguments[0]], first, nth) - first);
+            }
+        }
         let Some(time) = self.spec.time_value.filter(|_| ahead.millis > 0) else { return Ok(most) };
         let times = values[time].as_primitive_opt::<TimestampMillisecondType>();
         let times = times.ok_or_else(|| Error::internal("rows without their time"))?.values();

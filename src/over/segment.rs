@@ -10,6 +10,7 @@ use datafusion::logical_expr::window_state::{WindowAggState, WindowFrameContext}
 use datafusion::logical_expr::{Accumulator, PartitionEvaluator};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 
+use super::known::{NthKnown, next_known};
 use super::spec::{Evaluation, OverFunction};
 use crate::error::{Error, Result};
 
@@ -32,6 +33,8 @@ enum FunctionState {
     Recomputed { range: Range<usize> },
     Framed { evaluator: Box<dyn PartitionEvaluator>, state: Box<WindowAggState> },
     Plain { evaluator: Box<dyn PartitionEvaluator> },
+    NthKnown { known: NthKnown, taken: usize },
+    NextKnown,
 }
 
 /// The state of all functions for one key.
@@ -81,7 +84,8 @@ impl KeyState {
                 accumulator.size()
             }
             FunctionState::Framed { .. } => size_of::<WindowAggState>(),
-            FunctionState::Recomputed { .. } | FunctionState::Plain { .. } => 0,
+            FunctionState::NthKnown { known, .. } => known.bytes(),
+            FunctionState::Recomputed { .. } | FunctionState::Plain { .. } | FunctionState::NextKnown => 0,
         });
         bytes.sum::<usize>() + self.functions.capacity() * size_of::<FunctionState>()
     }
@@ -97,6 +101,8 @@ impl FunctionState {
                 Self::Sliding { accumulator: aggregate.create_sliding_accumulator()?, range: 0..0 }
             }
             Evaluation::Recomputed(_) => Self::Recomputed { range: 0..0 },
+            Evaluation::NthKnown { .. } => Self::NthKnown { known: NthKnown::default(), taken: 0 },
+            Evaluation::NextKnown { .. } => Self::NextKnown,
             Evaluation::Standard(expression) => {
                 let evaluator = expression.create_evaluator()?;
                 if evaluator.uses_window_frame() {
@@ -160,6 +166,18 @@ impl FunctionState {
                     *last = range;
                 }
             }
+            (Self::NthKnown { known, taken }, Evaluation::NthKnown { nth, nothing }) => {
+                for row in segment.rows.clone() {
+                    let range = frame.calculate_range(segment.order, &(0..*taken), segment.length, row)?;
+                    let end = range.end.max(*taken);
+                    known.take(&arguments[0], *taken..end, *nth)?;
+                    *taken = end;
+                    results.push(known.value(*nth).unwrap_or(nothing).clone());
+                }
+            }
+            (Self::NextKnown, Evaluation::NextKnown { nth, nothing }) => {
+                next_known(&arguments[0], segment.rows.clone(), *nth, nothing, results)?;
+            }
             (Self::Framed { evaluator, state }, _) => {
                 evaluate_framed(evaluator.as_mut(), state, frame, arguments, segment, results)?;
                 if function.frame.start_bound.is_unbounded()
@@ -188,7 +206,8 @@ impl FunctionState {
 
     fn needed_from(&self, next: usize) -> Result<usize> {
         Ok(match self {
-            Self::Growing { taken, .. } => *taken,
+            Self::Growing { taken, .. } | Self::NthKnown { taken, .. } => *taken,
+            Self::NextKnown => next,
             Self::Sliding { range, .. } | Self::Recomputed { range } => range.start,
             Self::Framed { state, .. } => state.window_frame_range.start,
             Self::Plain { evaluator } => evaluator.get_range(next, next + 1)?.start,
@@ -200,10 +219,10 @@ impl FunctionState {
             *range = range.start.saturating_sub(rows)..range.end.saturating_sub(rows);
         };
         match self {
-            Self::Growing { taken, .. } => *taken -= rows.min(*taken),
+            Self::Growing { taken, .. } | Self::NthKnown { taken, .. } => *taken -= rows.min(*taken),
             Self::Sliding { range, .. } | Self::Recomputed { range } => shift(range),
             Self::Framed { state, .. } => shift(&mut state.window_frame_range),
-            Self::Plain { .. } => {}
+            Self::Plain { .. } | Self::NextKnown => {}
         }
     }
 }

@@ -24,6 +24,21 @@ pub enum Evaluation {
     Recomputed(Arc<AggregateFunctionExpr>),
     /// A ranking or offset function.
     Standard(Arc<dyn StandardWindowFunctionExpr>),
+    /// `LAST_VALUE` and `NTH_VALUE` with `IGNORE NULLS`, over a frame that starts with the key's first row: the value
+    /// with that number of those that are not null, from the frame's end where it is negative.
+    NthKnown {
+        /// The number, from 1 or -1.
+        nth: i64,
+        /// What there is where there are fewer values.
+        nothing: ScalarValue,
+    },
+    /// `LEAD` with `IGNORE NULLS`: the value with that number of those after the row that are not null.
+    NextKnown {
+        /// The number, from 1.
+        nth: usize,
+        /// What there is where there are fewer values.
+        nothing: ScalarValue,
+    },
 }
 
 /// How far beyond a row its function looks.
@@ -99,7 +114,9 @@ impl OverSpec {
         for function in &self.functions {
             let bound = &function.frame.start_bound;
             let part = match (&function.evaluation, bound) {
-                (Evaluation::Growing(_), _) => "what the functions have come to".to_owned(),
+                (Evaluation::Growing(_) | Evaluation::NthKnown { .. } | Evaluation::NextKnown { .. }, _) => {
+                    "what the functions have come to".to_owned()
+                }
                 (Evaluation::Standard(_), WindowFrameBound::Preceding(distance)) if distance.is_null() => {
                     "what the functions have come to".to_owned()
                 }

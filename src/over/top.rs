@@ -13,6 +13,17 @@ use crate::error::{Error, Result};
 use crate::flow::{ChangeBatch, DeltaLog, EpochContext, Operator, StateDelta};
 use crate::time::Watermark;
 
+/// How rows are numbered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbering {
+    /// `ROW_NUMBER`: each row has a number of its own.
+    Rows,
+    /// `RANK`: rows that the order leaves equal have one number, and leave a gap behind them.
+    Rank,
+    /// `DENSE_RANK`: rows that the order leaves equal have one number, and leave no gap.
+    DenseRank,
+}
+
 /// Which rows are kept, and how they are shown.
 #[derive(Debug, Clone)]
 pub struct TopRowsSpec {
@@ -24,9 +35,12 @@ pub struct TopRowsSpec {
     pub keys: Vec<usize>,
     /// The order.
     pub order: Vec<PhysicalSortExpr>,
-    /// What settles the order where the query leaves rows equal: ordinals of columns.
+    /// What settles the order where the query leaves rows equal: ordinals of columns; none where equal rows have one
+    /// number.
     pub ties: Vec<usize>,
-    /// How many rows of each key are kept.
+    /// How rows are numbered.
+    pub numbering: Numbering,
+    /// The highest number of a row that is kept.
     pub count: usize,
     /// Whether anybody reads the rows' numbers: a row that only moves is then a change.
     pub numbered: bool,
@@ -37,6 +51,8 @@ pub struct TopRowsSpec {
 }
 
 /// Keeps the first rows of each key, and gives what each epoch changed of them.
+///
+/// Rows with one rank are kept together, however many they are.
 pub struct TopRows {
     name: String,
     spec: Arc<TopRowsSpec>,
@@ -92,26 +108,28 @@ impl TopRows {
         for (row, &key) in (0u32..).zip(&keys) {
             let (place, top) = (Place { chunk, row }, &mut self.tops[key]);
             let rank = self.rows.rank(place);
-            if top.len() == self.spec.count && top.last().is_none_or(|&last| self.rows.rank(last) <= rank) {
+            let at = top.partition_point(|&other| self.rows.rank(other) <= rank);
+            if at == top.len() && self.spec.numbering.next(top, &self.rows, rank) > self.spec.count {
                 continue;
             }
             if !std::mem::replace(&mut self.is_touched[key], true) {
                 self.touched.push((u32::try_from(key).unwrap_or(u32::MAX), top.clone()));
             }
-            let at = top.partition_point(|&other| self.rows.rank(other) <= rank);
-            if top.len() == self.spec.count {
+            let full = self.spec.numbering == Numbering::Rows && top.len() == self.spec.count;
+            if full {
                 top.pop();
-            } else {
-                self.kept += 1;
             }
             if top.len() == top.capacity() {
-                top.reserve_exact(if top.is_empty() {
-                    1
-                } else {
-                    top.len().min(self.spec.count - top.len())
-                });
+                let room = match self.spec.numbering {
+                    Numbering::Rows => self.spec.count - top.len(),
+                    Numbering::Rank | Numbering::DenseRank => usize::MAX,
+                };
+                top.reserve_exact(top.len().max(1).min(room));
             }
             top.insert(at, place);
+            let length = top.len();
+            self.spec.numbering.cut(top, &self.rows, self.spec.count);
+            self.kept = self.kept + usize::from(!full) + top.len() - length;
         }
         Ok(())
     }
@@ -123,10 +141,10 @@ impl TopRows {
         for (key, old) in &touched {
             self.is_touched[*key as usize] = false;
             let new = &self.tops[*key as usize];
-            if self.spec.numbered {
-                changes.by_number(old, new);
-            } else {
-                changes.by_row(old, new);
+            match (self.spec.numbering, self.spec.numbered) {
+                (Numbering::Rows, true) => changes.by_number(old, new),
+                (Numbering::Rows, false) => changes.by_row(old, new),
+                (numbering, numbered) => changes.by_rank(old, new, &self.rows, numbering, numbered),
             }
         }
         let changelog = match self.spec.at_end || changes.places.is_empty() {
@@ -159,7 +177,10 @@ impl TopRows {
     fn answer(&mut self) -> Result<Option<ChangeBatch>> {
         let mut changes = Changes::default();
         for top in std::mem::take(&mut self.tops) {
-            changes.by_number(&[], &top);
+            match self.spec.numbering {
+                Numbering::Rows => changes.by_number(&[], &top),
+                numbering => changes.by_rank(&[], &top, &self.rows, numbering, true),
+            }
         }
         match changes.places.is_empty() {
             true => Ok(None),
@@ -178,8 +199,12 @@ struct Changes {
 
 impl Changes {
     fn push(&mut self, place: Place, number: usize, weight: i8) {
+        self.push_number(place, number as u64 + 1, weight);
+    }
+
+    fn push_number(&mut self, place: Place, number: u64, weight: i8) {
         self.places.push(place);
-        self.numbers.push(number as u64 + 1);
+        self.numbers.push(number);
         self.weights.push(weight);
     }
 
@@ -204,6 +229,98 @@ impl Changes {
             self.push(place, number, 1);
         }
     }
+
+    /// Rows that are equal have one number, and come and go together; `numbered` says whether another number makes another
+    /// row.
+    fn by_rank(
+        &mut self,
+        old: &[Place],
+        new: &[Place],
+        rows: &RankedRows,
+        numbering: Numbering,
+        numbered: bool,
+    ) {
+        let (before, after) = (numbering.of(old, rows), numbering.of(new, rows));
+        let (mut gone, mut come) = (0, 0);
+        loop {
+            match (old.get(gone), new.get(come)) {
+                (None, None) => break,
+                (Some(was), Some(is)) if was == is => {
+                    if numbered && before[gone] != after[come] {
+                        self.push_number(*was, before[gone], -1);
+                        self.push_number(*is, after[come], 1);
+                    }
+                    (gone, come) = (gone + 1, come + 1);
+                }
+                // Of equal rows those that came later stand behind.
+                (Some(was), is) if is.is_none_or(|&is| rows.rank(*was) <= rows.rank(is)) => {
+                    self.push_number(*was, before[gone], -1);
+                    gone += 1;
+                }
+                (_, Some(is)) => {
+                    self.push_number(*is, after[come], 1);
+                    come += 1;
+                }
+                (Some(_), None) => break,
+            }
+        }
+    }
+}
+
+impl Numbering {
+    /// Returns the number of a row behind all of `top`, which is in order.
+    fn next(self, top: &[Place], rows: &RankedRows, rank: &[u8]) -> usize {
+        let equals_last = || top.last().is_some_and(|&last| rows.rank(last) == rank);
+        match self {
+            Self::Rows => top.len() + 1,
+            Self::Rank if equals_last() => start_of_last(top, rows) + 1,
+            Self::Rank => top.len() + 1,
+            Self::DenseRank => ends(top, rows).count() + usize::from(!equals_last()),
+        }
+    }
+
+    /// Takes the rows out of `top` whose number is higher than `count`.
+    fn cut(self, top: &mut Vec<Place>, rows: &RankedRows, count: usize) {
+        let length = match self {
+            Self::Rows => count,
+            Self::Rank => match start_of_last(top, rows) {
+                start if start >= count => start,
+                _ => top.len(),
+            },
+            Self::DenseRank => ends(top, rows).nth(count.saturating_sub(1)).unwrap_or(top.len()),
+        };
+        top.truncate(length);
+    }
+
+    /// Returns the number of each row of `top`.
+    fn of(self, top: &[Place], rows: &RankedRows) -> Vec<u64> {
+        if self == Self::Rows {
+            return (1..=top.len() as u64).collect();
+        }
+        let (mut numbers, mut start) = (Vec::with_capacity(top.len()), 0);
+        for (group, end) in (1..).zip(ends(top, rows)) {
+            let number = if self == Self::Rank { start as u64 + 1 } else { group };
+            numbers.resize(end, number);
+            start = end;
+        }
+        numbers
+    }
+}
+
+/// Returns where the rows begin that are equal to the last.
+fn start_of_last(top: &[Place], rows: &RankedRows) -> usize {
+    let Some(&last) = top.last() else { return 0 };
+    top.partition_point(|&other| rows.rank(other) < rows.rank(last))
+}
+
+/// Returns where each run of equal rows ends.
+fn ends(top: &[Place], rows: &RankedRows) -> impl Iterator<Item = usize> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let first = rows.rank(*top.get(start)?);
+        start += top[start..].partition_point(|&other| rows.rank(other) <= first);
+        Some(start)
+    })
 }
 
 impl Operator for TopRows {

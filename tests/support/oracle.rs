@@ -311,7 +311,8 @@ fn with_ties(item: &str) -> String {
     if let Some((_, plain)) = AT_LAST_PEER.iter().find(|(ours, _)| *ours == item) {
         return (*plain).to_owned();
     }
-    let by_place = ["row_number", "lag", "lead", "first_value"].iter().any(|name| item.starts_with(name));
+    let by_place =
+        ["row_number", "lag", "lead", "first_value", "ntile"].iter().any(|name| item.starts_with(name));
     match item.rsplit_once(" ROWS ") {
         Some((before, frame)) => format!("{before}, p, o ROWS {frame}"),
         None if !by_place => item.to_owned(),
@@ -347,6 +348,8 @@ enum Kind {
     Over,
     /// The first rows of each key in another order.
     Top,
+    /// `OVER` in any order over the rows of a window.
+    OverWindow,
     /// Aggregates or `DISTINCT` over rows that come and go.
     OverChanges,
 }
@@ -391,7 +394,7 @@ const AGGREGATES: [&str; 17] = [
     "sum(v) FILTER (WHERE g > 0)",
     "max(ts)",
 ];
-const OVERS: [&str; 22] = [
+const OVERS: [&str; 26] = [
     "row_number() OVER (PARTITION BY k ORDER BY ts)",
     "rank() OVER (ORDER BY ts)",
     "dense_rank() OVER (PARTITION BY k, g ORDER BY ts)",
@@ -403,6 +406,10 @@ const OVERS: [&str; 22] = [
     "first_value(v) OVER (PARTITION BY k ORDER BY ts)",
     "first_value(v) IGNORE NULLS OVER (PARTITION BY g ORDER BY ts)",
     "last_value(name) OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN 3 PRECEDING AND 1 PRECEDING)",
+    "last_value(v) IGNORE NULLS OVER (PARTITION BY k ORDER BY ts ROWS UNBOUNDED PRECEDING)",
+    "nth_value(v, 2) IGNORE NULLS OVER (PARTITION BY g ORDER BY ts ROWS UNBOUNDED PRECEDING)",
+    "lead(v) IGNORE NULLS OVER (PARTITION BY k ORDER BY ts)",
+    "lead(v, 2, -1) IGNORE NULLS OVER (PARTITION BY g ORDER BY ts)",
     "nth_value(v, 2) OVER (PARTITION BY k ORDER BY ts)",
     "nth_value(g, 3) OVER (ORDER BY ts ROWS 4 PRECEDING)",
     "sum(v) OVER (PARTITION BY k ORDER BY ts)",
@@ -419,11 +426,24 @@ const QUALIFIED: [&str; 2] = [
     "row_number() OVER (PARTITION BY k ORDER BY ts) <= 2",
     "lag(g) OVER (PARTITION BY k ORDER BY ts) IS DISTINCT FROM g",
 ];
-const TOPS: [&str; 4] = [
+const TOPS: [&str; 6] = [
     "row_number() OVER (PARTITION BY k ORDER BY v DESC, ts) <= 2",
     "row_number() OVER (PARTITION BY k, g ORDER BY ts DESC) = 1",
     "row_number() OVER (ORDER BY d, ts DESC) < 4",
+    "rank() OVER (PARTITION BY k ORDER BY v DESC) <= 3",
+    "dense_rank() OVER (PARTITION BY g ORDER BY name NULLS LAST) < 3",
     "row_number() OVER (PARTITION BY upper(k) ORDER BY name NULLS FIRST, ts) = 2",
+];
+const WITHIN_WINDOWS: [&str; 9] = [
+    "row_number() OVER (PARTITION BY k ORDER BY d DESC, ts)",
+    "rank() OVER (PARTITION BY g ORDER BY v)",
+    "dense_rank() OVER (PARTITION BY k ORDER BY name DESC)",
+    "ntile(3) OVER (PARTITION BY k ORDER BY ts DESC)",
+    "percent_rank() OVER (PARTITION BY k ORDER BY g)",
+    "sum(v) OVER (PARTITION BY g)",
+    "lead(v) OVER (PARTITION BY k ORDER BY v DESC)",
+    "first_value(name) OVER (PARTITION BY k ORDER BY ts DESC)",
+    "count(v) OVER (PARTITION BY k ORDER BY g, ts ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING)",
 ];
 /// What gives rows that come and go, with the columns `k`, `g`, `n`, `s`, `m` and `lo`.
 const CHANGES: [&str; 4] = [
@@ -555,7 +575,17 @@ pub(super) fn queries() -> impl Strategy<Value = Query> {
         }
         Query { select, condition, having: Some(top.to_owned()), kind: Kind::Top, ..Query::nothing() }
     });
-    prop_oneof![2 => rows, 4 => windows, 3 => groups, 1 => totals, 4 => overs, 2 => tops, 4 => over_changes()]
+    let within =
+        (some_of(&WITHIN_WINDOWS, 1, 4), some_of(&EXPRESSIONS, 1, 2), one_of(&CONDITIONS), Window::any());
+    let within = within.prop_map(|(mut select, columns, condition, window)| {
+        let window = match window {
+            Window::Session { gap, .. } => Window::Tumbling { size: gap, offset: 0 },
+            other => other,
+        };
+        select.extend(columns);
+        Query { select, condition, window: Some(window), kind: Kind::OverWindow, ..Query::nothing() }
+    });
+    prop_oneof![2 => within, 2 => rows, 4 => windows, 3 => groups, 1 => totals, 4 => overs, 2 => tops, 4 => over_changes()]
 }
 
 impl Query {
@@ -632,7 +662,7 @@ impl Query {
                 };
                 Some(format!("SELECT {items} FROM ({from}){group}{}", self.having()))
             }
-            Kind::Aggregate => None,
+            Kind::Aggregate | Kind::OverWindow => None,
         }
     }
 
@@ -679,6 +709,13 @@ impl Query {
             let inside = "ts >= window_start AND ts < window_end";
             let own = self.condition.as_ref();
             condition = own.map_or(format!(" WHERE {inside}"), |own| format!(" WHERE ({own}) AND {inside}"));
+        }
+        if self.kind == Kind::OverWindow {
+            let by_window = |item: &String| {
+                with_ties(item).replace("PARTITION BY", "PARTITION BY window_start, window_end,")
+            };
+            query.select = self.select.iter().map(by_window).collect();
+            return Some(format!("SELECT {} FROM {from}{condition}", query.items(&keys)));
         }
         for item in &mut query.select {
             *item = match item.as_str() {

@@ -12,6 +12,7 @@ mod group_key;
 mod header_writes;
 mod join;
 mod keyed_subqueries;
+mod known_values;
 mod lookup;
 mod nesting;
 mod on_missing;

@@ -18,6 +18,7 @@ use datafusion::physical_expr::window::{
 
 use super::attach::carried;
 use super::compile::Compiler;
+use super::known_values::known_values;
 use super::row_order::{WindowBound, bound_of, is_sortable, require_time_order};
 use super::stream_plan::{OperatorKind, StepPlan};
 use super::ties::tie_keys;
@@ -400,26 +401,19 @@ fn function(
             return Err(whole_partition(&name));
         }
         if !evaluator.uses_window_frame() && !evaluator.is_causal() {
-            if ignores_nulls {
-                return Err(Error::not_yet(format!("`{name} … IGNORE NULLS` in a stream"))
-                    .with_hint("leave out the nulls with WHERE, or use `--mode batch` over bounded inputs"));
-            }
             ahead.rows = evaluator.get_range(0, usize::MAX)?.end;
         }
-        if evaluator.uses_window_frame()
-            && ignores_nulls
-            && frame.start_bound.is_unbounded()
-            && name != "FIRST_VALUE"
-        {
-            return Err(Error::not_yet(format!("`{name} … IGNORE NULLS` over all rows before, in a stream"))
-                .with_hint("bound the frame: ROWS BETWEEN 100 PRECEDING AND CURRENT ROW"));
+        let known = if ignores_nulls { known_values(call, &compiled, &frame)? } else { None };
+        if let Some(Evaluation::NextKnown { nth, .. }) = &known {
+            ahead.rows = *nth;
         }
-        Evaluation::Standard(standard)
+        known.unwrap_or(Evaluation::Standard(standard))
     } else {
         return Err(Error::not_yet(format!("`{name}` with OVER in a stream")));
     };
     let framed = match &evaluation {
         Evaluation::Standard(standard) => standard.create_evaluator()?.uses_window_frame(),
+        Evaluation::NextKnown { .. } => false,
         _ => true,
     };
     if framed {

@@ -1,4 +1,5 @@
-//! Planning `ROW_NUMBER() OVER (…) <= n` in an order other than that of event time: the first rows of each key.
+//! Planning `ROW_NUMBER() OVER (…) <= n`, or `RANK` or `DENSE_RANK`, in an order other than that of event time: the first
+//! rows of each key.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use super::row_order::{bound_of, is_time_order};
 use super::split::project;
 use super::stream_plan::{OperatorKind, StepPlan};
 use crate::error::Result;
-use crate::over::TopRowsSpec;
+use crate::over::{Numbering, TopRowsSpec};
 
 /// The first rows of each key: what a condition on the number of a row comes to.
 pub(super) struct FirstRows<'a> {
@@ -21,7 +22,8 @@ pub(super) struct FirstRows<'a> {
     projection: Option<&'a Projection>,
     /// The column of the numbers, as the condition calls it.
     number: Column,
-    /// How many rows of each key.
+    numbering: Numbering,
+    /// The highest number of a row.
     count: usize,
     /// What else the condition says.
     rest: Option<Expr>,
@@ -51,7 +53,13 @@ pub(super) fn first_rows(filter: &Filter) -> Result<Option<FirstRows<'_>>> {
     let order = &call.params.order_by;
     let ordered = order.first().is_some_and(|first| !matches!(first.expr, Expr::Literal(..)));
     let in_window = call.params.partition_by.iter().any(|key| bound_of(key, &window.input).is_some());
-    if call.fun.name() != "row_number" || !ordered || in_window || is_time_order(order, &window.input)? {
+    let numbering = match call.fun.name() {
+        "row_number" => Numbering::Rows,
+        "rank" => Numbering::Rank,
+        "dense_rank" => Numbering::DenseRank,
+        _ => return Ok(None),
+    };
+    if !ordered || in_window || is_time_order(order, &window.input)? {
         return Ok(None);
     }
     let Some(number) = number_of(window, projection) else { return Ok(None) };
@@ -67,7 +75,7 @@ pub(super) fn first_rows(filter: &Filter) -> Result<Option<FirstRows<'_>>> {
             None => rest.push(condition.clone()),
         }
     }
-    Ok(count.map(|count| FirstRows { window, projection, number, count, rest: conjunction(rest) }))
+    Ok(count.map(|count| FirstRows { window, projection, number, numbering, count, rest: conjunction(rest) }))
 }
 
 /// Returns the column that holds the rows' numbers, after the projection if there is one.
@@ -145,7 +153,11 @@ impl FirstRows<'_> {
             output: Arc::clone(self.window.schema.inner()),
             keys: keys.clone(),
             order: compiler.order(&params.order_by, schema)?,
-            ties: ties(&self.window.input, &calls.hidden)?,
+            ties: match self.numbering {
+                Numbering::Rows => ties(&self.window.input, &calls.hidden)?,
+                Numbering::Rank | Numbering::DenseRank => vec![],
+            },
+            numbering: self.numbering,
             count: self.count,
             numbered,
             at_end,
