@@ -13,7 +13,7 @@ use crate::error::Result;
 pub(super) type RowId = u64;
 
 /// Up to how many rows chunks are put together.
-const MOST_MERGED: usize = 65_536;
+const MOST_MERGED: usize = if cfg!(test) { 40 } else { 65_536 };
 
 /// Rows that stand together, with the span of their times.
 pub(super) struct Chunk {

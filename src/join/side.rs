@@ -16,9 +16,11 @@ use crate::error::{Error, Result};
 use crate::time::Watermark;
 
 /// How many candidates are looked at together.
-pub(super) const BLOCK: usize = 8_192;
+pub(super) const BLOCK: usize = if cfg!(test) { 7 } else { 8_192 };
 /// How many dead rows may stay however few are alive.
-const FEW_DEAD: usize = 64;
+const FEW_DEAD: usize = if cfg!(test) { 4 } else { 64 };
+/// How many candidates a row is first given that needs one partner only.
+const FEW_CANDIDATES: usize = if cfg!(test) { 2 } else { 8 };
 
 /// As what a row was given by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,10 +63,18 @@ pub(super) struct Showing {
 
 /// Rows that look for partners, and how far the search is.
 pub(super) struct Search<'a> {
-    pub(super) moments: &'a [Moment],
-    /// For each row where its search goes on.
-    next: Vec<Option<RowId>>,
-    row: usize,
+    moments: &'a [Moment],
+    paths: Vec<Path>,
+    /// The path that is followed.
+    at: usize,
+    /// How many candidates of a path are looked at before the next path is followed.
+    patience: usize,
+}
+
+/// Where the search for partners of a row goes on.
+struct Path {
+    row: u32,
+    next: Option<RowId>,
 }
 
 /// The rows of one side.
@@ -131,25 +141,45 @@ impl Side {
 
     /// Starts the search for partners among the rows of this side.
     pub(super) fn search<'a>(&self, hashes: &KeyHashes, moments: &'a [Moment]) -> Search<'a> {
-        let newest = |row: usize| hashes.key(row).and_then(|hash| self.newest(hash));
-        Search { moments, next: (0..moments.len()).map(newest).collect(), row: 0 }
+        let mut paths = Vec::with_capacity(moments.len());
+        for (row, ordinal) in (0..).zip(0..moments.len()) {
+            let newest = hashes.of_partners(ordinal).filter_map(|hash| self.newest(hash));
+            paths.extend(newest.map(|newest| Path { row, next: Some(newest) }));
+        }
+        let patience = if self.spec.once() && self.port == 1 { FEW_CANDIDATES } else { usize::MAX };
+        Search { moments, paths, at: 0, patience }
     }
 
-    /// Returns the next candidates: rows with the same hash that are near enough in time. A row is not looked for any
-    /// further once `is_done` says so.
+    /// Returns the next candidates: rows with the same hash that are near enough in time; none at the end of the search.
+    /// A row is not looked for any further once `is_done` says so.
     pub(super) fn candidates(&self, search: &mut Search<'_>, is_done: impl Fn(usize) -> bool) -> Candidates {
+        let mut found = Candidates::default();
+        while found.ids.is_empty() && !search.paths.is_empty() {
+            self.follow(search, &is_done, &mut found);
+            if search.at == search.paths.len() {
+                search.paths.retain(|path| path.next.is_some());
+                search.at = 0;
+                search.patience = search.patience.saturating_mul(FEW_CANDIDATES);
+            }
+        }
+        found
+    }
+
+    /// Follows the paths of a search until there are enough candidates.
+    fn follow(&self, search: &mut Search<'_>, is_done: &impl Fn(usize) -> bool, found: &mut Candidates) {
         let (keeping, first) = (self.spec.keeping, self.chunks.first());
         let alone_only = self.spec.once() && self.port == 0;
-        let mut found = Candidates::default();
-        while let Some(next) = search.next.get_mut(search.row) {
-            let moment = search.moments[search.row];
-            let row = u32::try_from(search.row).unwrap_or(u32::MAX);
-            if is_done(search.row) {
+        while let Some(Path { row, next }) = search.paths.get_mut(search.at) {
+            let moment = search.moments[*row as usize];
+            if is_done(*row as usize) {
                 *next = None;
             }
-            while let Some(id) = *next {
+            let before = found.ids.len();
+            while let Some(id) = *next
+                && found.ids.len() - before < search.patience
+            {
                 if found.ids.len() == BLOCK {
-                    return found;
+                    return;
                 }
                 let kept = &self.kept[usize::try_from(id - first).unwrap_or(usize::MAX)];
                 let meets = match self.port {
@@ -157,14 +187,13 @@ impl Side {
                     _ => keeping.brings_together(moment, kept.moment),
                 };
                 if meets && !(alone_only && kept.partners > 0) {
-                    found.rows.push(row);
+                    found.rows.push(*row);
                     found.ids.push(id);
                 }
                 *next = kept.before(id, first);
             }
-            search.row += 1;
+            search.at += 1;
         }
-        found
     }
 
     /// Takes rows in that have so many `partners` already.

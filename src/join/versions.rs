@@ -15,9 +15,9 @@ use crate::flow::times_of;
 use crate::time::Watermark;
 
 /// How many dead rows may stay however few are alive.
-const FEW_DEAD: u64 = 64;
+const FEW_DEAD: u64 = if cfg!(test) { 4 } else { 64 };
 /// How many rows are moved together.
-const MOST_MOVED: usize = 65_536;
+const MOST_MOVED: usize = if cfg!(test) { 7 } else { 65_536 };
 /// About how many bytes a key takes beside its own and its versions.
 const KEY_BYTES: usize = 56;
 

@@ -56,7 +56,7 @@ fn cases() -> impl Strategy<Value = Case> {
         keepings(),
         any::<bool>(),
         any::<bool>(),
-        prop::bool::weighted(0.9),
+        prop::bool::weighted(0.8),
     )
         .prop_map(|(kind, keeping, nulls_match, with_condition, keyed)| Case {
             kind,
