@@ -34,9 +34,11 @@ fn keepings() -> impl Strategy<Value = Keeping> {
 }
 
 fn events(withdrawals: bool) -> impl Strategy<Value = Vec<Event>> {
+    let value = || prop::option::weighted(0.9, 0..3_i64);
     let event =
-        (0..2_usize, prop::option::weighted(0.9, 0..3_i64), -6_i64..4, prop::option::weighted(0.9, 0..3_i64))
-            .prop_map(|(port, key, ahead, value)| Event { port, key, ahead, value, withdraws: None });
+        (0..2_usize, value(), -6_i64..4, 0..9_i64, value()).prop_map(|(port, key, ahead, behind, value)| {
+            Event { port, key, ahead, behind, value, withdraws: None }
+        });
     let withdrawn =
         prop::option::weighted(0.3, 0..1_000_usize).prop_map(move |which| which.filter(|_| withdrawals));
     prop::collection::vec(
@@ -51,21 +53,19 @@ fn cuts() -> impl Strategy<Value = Cuts> {
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    (
-        prop::sample::select(KINDS.to_vec()),
-        keepings(),
-        any::<bool>(),
-        any::<bool>(),
-        prop::bool::weighted(0.8),
-    )
-        .prop_map(|(kind, keeping, nulls_match, with_condition, keyed)| Case {
+    let kind = prop::sample::select(KINDS.to_vec());
+    let lags = prop_oneof![Just([0, 0]), [0..9_i64, 0..9_i64]];
+    (kind, keepings(), any::<bool>(), any::<bool>(), prop::bool::weighted(0.8), lags).prop_map(
+        |(kind, keeping, nulls_match, with_condition, keyed, lags)| Case {
             kind,
             keeping,
             unmatched: Unmatched::WhenSure,
             nulls_match,
             with_condition,
             keyed,
-        })
+            lags: if matches!(keeping, Keeping::Within { .. }) { lags } else { [0, 0] },
+        },
+    )
 }
 
 /// Of a changelog, or kept as a changelog keeps its rows.
@@ -118,6 +118,7 @@ fn what_can_have_no_partner_any_more_takes_no_room() {
             nulls_match: false,
             with_condition: false,
             keyed: true,
+            lags: [0, 0],
         };
         let mut join = StreamJoin::try_new("join".to_owned(), Arc::new(case.spec()), false).unwrap();
         let mut feed = |rows: std::ops::Range<i64>, ahead: i64, watermark: i64| {

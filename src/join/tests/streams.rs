@@ -31,6 +31,8 @@ pub(super) struct Case {
     pub(super) nulls_match: bool,
     pub(super) with_condition: bool,
     pub(super) keyed: bool,
+    /// How far the time of a side may be behind the event time of its rows, where they are to be near each other.
+    pub(super) lags: [i64; 2],
 }
 
 /// A row that happens so long after the latest row of its side, or an earlier one that goes.
@@ -39,6 +41,8 @@ pub(super) struct Event {
     pub(super) port: usize,
     pub(super) key: Option<i64>,
     pub(super) ahead: i64,
+    /// How far the time that is compared is behind, if it may.
+    pub(super) behind: i64,
     pub(super) value: Option<i64>,
     /// Which of the rows that are there is withdrawn instead.
     pub(super) withdraws: Option<usize>,
@@ -88,7 +92,10 @@ pub(super) struct Cuts {
 }
 
 /// Makes rows of events, in the order in which they come; late ones are not among them.
+///
+/// The mark of a row is the running watermark of its side where rows expire, and else its event time.
 pub(super) fn arrivals(case: &Case, events: &[Event]) -> Vec<Arrival> {
+    let by_mark = matches!(case.keeping, Keeping::For { .. });
     let mut latest = [0_i64; 2];
     let mut there: [Vec<Row>; 2] = [vec![], vec![]];
     let mut arrivals = vec![];
@@ -101,14 +108,18 @@ pub(super) fn arrivals(case: &Case, events: &[Event]) -> Vec<Arrival> {
                 (there[port].swap_remove(choice), true)
             }
             None => {
-                (Row { key: event.key, time: latest[port] + event.ahead, mark: 0, value: event.value }, false)
+                let happened = latest[port] + event.ahead;
+                let time = happened - event.behind.min(case.lags[port]);
+                (Row { key: event.key, time, mark: happened, value: event.value }, false)
             }
         };
-        if !withdraws && row.time < latest[port] - BOUND {
-            continue;
+        if !withdraws {
+            if row.mark < latest[port] - BOUND {
+                continue;
+            }
+            latest[port] = latest[port].max(row.mark);
         }
-        latest[port] = latest[port].max(row.time);
-        if !withdraws || matches!(case.keeping, Keeping::For { .. }) {
+        if by_mark {
             row.mark = latest[port] - BOUND;
         }
         if !withdraws {
@@ -142,7 +153,7 @@ impl Case {
         };
         let keys = if self.keyed { vec![0] } else { vec![] };
         JoinSpec {
-            lags: [0, 0],
+            lags: self.lags,
             kind: self.kind,
             inputs: [Arc::clone(&input), input],
             keys: [keys.clone(), keys],
@@ -273,7 +284,10 @@ impl Case {
                 Box::new(StreamJoin::try_new("join".to_owned(), Arc::clone(&spec), true).unwrap())
             }),
             // The later of those of its two sides.
-            time_of: |row| row.get(1).copied().flatten().max(row.get(5).copied().flatten()).unwrap(),
+            time_of: match self.keeping {
+                Keeping::For { .. } => |row| row[1].max(row.get(5).copied().flatten()).unwrap(),
+                _ => |row| row[2].max(row.get(6).copied().flatten()).unwrap(),
+            },
         }
     }
 }
