@@ -39,8 +39,13 @@ impl DeltaLog {
 
     /// Keeps changes that came on the only input, as [`ChangeBatch::weighted_rows`].
     pub fn keep_changes(&mut self, change: &ChangeBatch, watermark: Watermark) -> Result<()> {
+        self.keep_changes_of(0, change, watermark)
+    }
+
+    /// Keeps changes that came on input `port`, as [`ChangeBatch::weighted_rows`].
+    pub fn keep_changes_of(&mut self, port: usize, change: &ChangeBatch, watermark: Watermark) -> Result<()> {
         if self.is_kept() {
-            self.keep(&change.weighted_rows()?, watermark);
+            self.keep_of(port, &change.weighted_rows()?, watermark);
         }
         Ok(())
     }

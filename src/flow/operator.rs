@@ -60,6 +60,11 @@ pub trait Operator: Send {
     /// Returns about how many bytes the state takes.
     fn bytes(&self) -> usize;
 
+    /// Returns how many rows left the state only because they had been kept for as long as asked.
+    fn expired(&self) -> u64 {
+        0
+    }
+
     /// Returns whether changes are held back that wait for the clock to show `now_ms` or less; `None` stands for any
     /// time.
     fn is_due(&self, _now_ms: Option<i64>) -> bool {

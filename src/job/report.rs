@@ -43,6 +43,8 @@ pub struct OperatorReport {
     pub rows_out: u64,
     /// Rows that a condition after it kept out.
     pub filtered: u64,
+    /// Rows of a join that left because they had been kept for `state.ttl`.
+    pub expired: u64,
     /// Bytes of state at the end.
     pub state_bytes: usize,
 }

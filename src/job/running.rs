@@ -405,6 +405,7 @@ impl Driver {
                 rows_in: operator.rows_in,
                 rows_out: operator.rows_out,
                 filtered: operator.filtered,
+                expired: operator.expired(),
                 state_bytes: operator.bytes(),
             })
             .collect();

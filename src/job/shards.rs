@@ -144,6 +144,11 @@ impl ShardedOperator {
         self.shards.iter().map(|shard| shard.bytes()).sum()
     }
 
+    /// Returns how many rows left the state because they had been kept for as long as asked.
+    pub(super) fn expired(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.expired()).sum()
+    }
+
     /// Returns whether changes are held back that are due at `now_ms`; none stands for any time.
     pub(super) fn is_due(&self, now_ms: Option<i64>) -> bool {
         self.shards.iter().any(|shard| shard.is_due(now_ms))

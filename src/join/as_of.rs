@@ -10,7 +10,6 @@ use super::as_of_spec::AsOfSpec;
 use super::chunks::RowId;
 use super::pairs::Condition;
 use super::versions::{Found, Versions};
-use super::weight_column::{with_weights, without_weights};
 use crate::error::{Error, Result};
 use crate::flow::{ChangeBatch, DeltaLog, EpochContext, Operator, Pending, StateDelta, times_of};
 use crate::time::Watermark;
@@ -67,7 +66,6 @@ impl AsOfJoin {
 
     fn take_in(&mut self, port: usize, change: &ChangeBatch) -> Result<()> {
         match port {
-            0 if change.weights().is_some() => Err(Error::internal("an as-of join got a changelog")),
             0 => self.pending.push(change.rows().clone()),
             _ => self.versions.insert(change.rows(), change.weights()),
         }
@@ -184,8 +182,12 @@ impl Operator for AsOfJoin {
     ) -> Result<Vec<ChangeBatch>> {
         self.resume()?;
         if change.num_rows() > 0 {
-            if self.recorded.is_kept() {
-                self.recorded.keep_of(port, &with_weights(change)?, self.watermark);
+            match port {
+                0 if change.weights().is_some() => {
+                    return Err(Error::internal("an as-of join got a changelog"));
+                }
+                0 => self.recorded.keep(change.rows(), self.watermark),
+                _ => self.recorded.keep_changes_of(port, change, self.watermark)?,
             }
             self.take_in(port, change)?;
         }
@@ -212,7 +214,10 @@ impl Operator for AsOfJoin {
     fn restore(&mut self, delta: &StateDelta) -> Result<()> {
         self.restoring = true;
         self.watermark.advance_to(delta.watermark);
-        self.take_in(delta.port, &without_weights(&delta.rows, &self.spec.inputs[delta.port])?)
+        match delta.port {
+            0 => self.take_in(0, &ChangeBatch::inserts(delta.rows.clone())),
+            port => self.take_in(port, &ChangeBatch::of_weighted_rows(&delta.rows)?),
+        }
     }
 
     fn bytes(&self) -> usize {

@@ -14,7 +14,6 @@ mod spec;
 mod stream_join;
 mod versions;
 mod waiting;
-mod weight_column;
 mod withdrawals;
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::chunks::{Chunk, Chunks, RowId};
 use super::key_hashes::KeyHashes;
 use super::key_index::KeyIndex;
 use super::pairs::Candidates;
-use super::spec::{JoinSpec, Moment, Unmatched};
+use super::spec::{JoinSpec, Keeping, Moment, Unmatched};
 use super::waiting::Waiting;
 use crate::error::{Error, Result};
 use crate::time::Watermark;
@@ -93,6 +93,10 @@ pub(super) struct Side {
     pub(super) touched: Vec<RowId>,
     /// How many rows were withdrawn.
     pub(super) gone: usize,
+    /// How many rows were dropped because their time to live was over.
+    pub(super) expired: u64,
+    /// The watermark, as it was before the end of the input.
+    watermark: Watermark,
 }
 
 impl Side {
@@ -105,6 +109,8 @@ impl Side {
             waiting: Waiting::default(),
             touched: vec![],
             gone: 0,
+            expired: 0,
+            watermark: Watermark::NONE,
             spec,
             port,
         }
@@ -319,12 +325,16 @@ impl Side {
 
     /// Drops the rows that can have no partner any more.
     pub(super) fn drop_before(&mut self, watermark: Watermark) -> Result<()> {
+        if watermark != Watermark::END {
+            self.watermark = watermark;
+        }
         let (spec, port) = (Arc::clone(&self.spec), self.port);
         let is_over = |chunk: &Chunk| spec.is_over(port, chunk.latest, watermark);
         while self.chunks.iter().next().is_some_and(is_over) {
             let Some(chunk) = self.chunks.pop_front() else { break };
-            let dropped = self.kept.drain(..chunk.rows.num_rows());
-            self.gone -= dropped.filter(|kept| kept.gone).count();
+            let dropped: Vec<Kept> = self.kept.drain(..chunk.rows.num_rows()).collect();
+            self.gone -= dropped.iter().filter(|kept| kept.gone).count();
+            self.count_expired(dropped.iter());
             let (first, hashes) = (self.chunks.first(), KeyHashes::try_new(&self.spec, port, &chunk.rows)?);
             for hash in (0..chunk.rows.num_rows()).filter_map(|row| hashes.place(row)) {
                 self.index.forget_before(hash, first);
@@ -344,10 +354,21 @@ impl Side {
         Ok(())
     }
 
+    /// Counts what was dropped before the end of the input made it needless.
+    fn count_expired<'a>(&mut self, dropped: impl Iterator<Item = &'a Kept>) {
+        if let Keeping::For { .. } = self.spec.keeping {
+            let expired =
+                |kept: &&Kept| !kept.gone && self.spec.is_over(self.port, kept.moment.time, self.watermark);
+            self.expired += dropped.filter(expired).count() as u64;
+        }
+    }
+
     /// Keeps the rows only that are alive, under new numbers.
     fn rebuild(&mut self, watermark: Watermark) -> Result<()> {
         let empty = Self::new(Arc::clone(&self.spec), self.port);
         let old = std::mem::replace(self, empty);
+        (self.expired, self.watermark) = (old.expired, old.watermark);
+        self.count_expired(old.kept.iter());
         let mut kept = old.kept.iter();
         for chunk in old.chunks.iter() {
             let own: Vec<&Kept> = kept.by_ref().take(chunk.rows.num_rows()).collect();

@@ -10,7 +10,6 @@ use super::key_hashes::KeyHashes;
 use super::pairs::{Condition, Pairs};
 use super::side::{Shown, Side};
 use super::spec::{JoinKind, JoinSpec, Keeping, Moment, Unmatched};
-use super::weight_column::{with_weights, without_weights};
 use crate::error::{Error, Result};
 use crate::flow::{ChangeBatch, DeltaLog, EpochContext, Operator, StateDelta};
 use crate::time::Watermark;
@@ -169,6 +168,7 @@ impl StreamJoin {
                     side.take_alone(self.watermark);
                 }
                 side.drop_before(self.watermark)?;
+                side.expired = 0;
             }
         }
         Ok(())
@@ -223,9 +223,7 @@ impl Operator for StreamJoin {
         if change.num_rows() == 0 {
             return Ok(vec![]);
         }
-        if self.recorded.is_kept() {
-            self.recorded.keep_of(port, &with_weights(change)?, self.watermark);
-        }
+        self.recorded.keep_changes_of(port, change, self.watermark)?;
         let pairs = self.take_in(port, change, self.watermark)?;
         if self.spec.unmatched == Unmatched::WhenSure || self.spec.kind == JoinKind::Inner {
             return Ok(pairs);
@@ -278,11 +276,18 @@ impl Operator for StreamJoin {
     fn restore(&mut self, delta: &StateDelta) -> Result<()> {
         self.restoring = true;
         self.watermark.advance_to(delta.watermark);
-        let change = without_weights(&delta.rows, &self.spec.inputs[delta.port])?;
-        self.take_in(delta.port, &change, delta.watermark).map(drop)
+        if delta.rows.num_rows() > 0 {
+            let change = ChangeBatch::of_weighted_rows(&delta.rows)?;
+            self.take_in(delta.port, &change, delta.watermark)?;
+        }
+        Ok(())
     }
 
     fn bytes(&self) -> usize {
         self.sides.iter().map(Side::bytes).sum()
+    }
+
+    fn expired(&self) -> u64 {
+        self.sides.iter().map(|side| side.expired).sum()
     }
 }

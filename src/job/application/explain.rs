@@ -187,8 +187,12 @@ pub fn ran(report: &JobReport) -> String {
         ));
     }
     for (ordinal, operator) in report.operators.iter().enumerate() {
+        let expired = match operator.expired {
+            0 => String::new(),
+            expired => format!(", {expired} expired"),
+        };
         lines.push(format!(
-            "  stage {}, {}: {} rows in, {} rows out, {} filtered; {} bytes of state",
+            "  stage {}, {}: {} rows in, {} rows out, {} filtered{expired}; {} bytes of state",
             report.sources.len() + ordinal + 1,
             operator.name,
             operator.rows_in,

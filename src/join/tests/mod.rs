@@ -121,7 +121,7 @@ fn what_can_have_no_partner_any_more_takes_no_room() {
             lags: [0, 0],
         };
         let mut join = StreamJoin::try_new("join".to_owned(), Arc::new(case.spec()), false).unwrap();
-        let mut feed = |rows: std::ops::Range<i64>, ahead: i64, watermark: i64| {
+        let feed = |join: &mut StreamJoin, rows: std::ops::Range<i64>, ahead: i64, watermark: i64| {
             let row = |time: i64| Row { key: Some(time), time: time + ahead, mark: time, value: Some(time) };
             let rows: Vec<Row> = rows.map(row).collect();
             let mut given = 0;
@@ -138,11 +138,14 @@ fn what_can_have_no_partner_any_more_takes_no_room() {
             (given, alone.len(), join.bytes(), join.watermark_behind(Watermark::from_millis(watermark)))
         };
         // A row that is far ahead of its time stands before the others.
-        feed(-1..0, 1_000_000, 0);
-        let (given, alone, much, _) = feed(0..20_000, 0, 0);
+        feed(&mut join, -1..0, 1_000_000, 0);
+        let (given, alone, much, _) = feed(&mut join, 0..20_000, 0, 0);
         assert_eq!((given, alone), (20_000, 0), "each row has a partner");
-        let (_, _, little, behind) = feed(0..0, 0, 20_000 + reach);
+        let (_, _, little, behind) = feed(&mut join, 0..0, 0, 20_000 + reach);
         assert!(little < much / 20, "{little} of {much} bytes are left");
         assert_eq!(behind, Watermark::from_millis(20_000 + reach), "no row waits");
+        join.advance(Watermark::END, &EPOCH).unwrap();
+        let expired = if matches!(keeping, Keeping::For { .. }) { 40_000 } else { 0 };
+        assert_eq!(join.expired(), expired, "what the end of the input drops has not expired");
     }
 }
