@@ -21,6 +21,10 @@ mod guards;
 mod dead_letters;
 
 #[cfg(test)]
+#[path = "cli/tables.rs"]
+mod tables;
+
+#[cfg(test)]
 mod cli {
     use std::io::{BufRead, BufReader, Read, Write};
     use std::process::{Child, Command, Stdio};

@@ -97,8 +97,11 @@ pub struct RunArguments {
     /// Write what was done as JSON to this file.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Show progress every second, although standard error is no terminal.
+    #[arg(long)]
+    pub progress: bool,
     /// Neither progress nor summary.
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "progress")]
     pub quiet: bool,
 }
 

@@ -4,6 +4,7 @@ mod arguments;
 mod bench;
 mod check;
 mod messages;
+mod progress;
 mod run;
 
 use std::process::ExitCode;

@@ -12,13 +12,14 @@ use serde::Serialize;
 
 use super::arguments::{ModeArgument, OutputArgument, RunArguments, TextArguments};
 use super::messages;
+use super::progress::progress_lines;
 use crate::config::{Entry, Origin, ProcessEnvironment};
 use crate::connect::console::{OutputForm, STDOUT_CLOSED};
 use crate::error::{Error, Result};
 use crate::job::application::{
     ApplicationOutcome, Explaining, PlannedApplication, RunningApplication, Settings, explain, ran,
 };
-use crate::job::{JobReport, Mode};
+use crate::job::{JobReport, LoadProgress, Mode};
 use crate::time::{Clock, Stopwatch, SystemClock};
 
 /// How often progress is shown.
@@ -58,7 +59,7 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let stopwatch = Stopwatch::start(Arc::clone(&clock));
     let running = RunningApplication::start(planned, &settings)?;
     let interrupted = stop_on_signal(running.stopper())?;
-    let shows_progress = !arguments.quiet && std::io::stderr().is_terminal();
+    let shows_progress = arguments.progress || (!arguments.quiet && std::io::stderr().is_terminal());
     while !running.is_over() {
         watch(&running, shows_progress, clock.as_ref());
     }
@@ -86,29 +87,9 @@ fn watch(running: &RunningApplication, shows_progress: bool, clock: &dyn Clock) 
         waited += step;
     }
     if shows_progress && !running.is_over() {
-        for report in running.progress() {
-            messages::say(&progress_line(&report));
-        }
+        let lines = progress_lines(&running.progress(), &running.tables());
+        lines.iter().for_each(|line| messages::say(line));
     }
-}
-
-fn progress_line(report: &JobReport) -> String {
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a rate for a person"
-    )]
-    let rate = (report.rows_in as f64 / report.seconds.max(0.001)) as u64;
-    format!(
-        "{}: {} rows in ({rate}/s), {} late, {} rejected, watermark {}{}",
-        report.name,
-        report.rows_in,
-        report.late,
-        report.rejected,
-        report.watermark,
-        report.held_back_by.as_ref().map(|holder| format!(" held back by {holder}")).unwrap_or_default()
-    )
 }
 
 fn exit_code(outcome: &ApplicationOutcome, interrupted: bool) -> ExitCode {
@@ -164,6 +145,8 @@ struct Summary<'a> {
     filtered: u64,
     peak_memory_bytes: u64,
     error: Option<String>,
+    /// How far the load of each table came.
+    tables: &'a [LoadProgress],
     jobs: &'a [JobReport],
 }
 
@@ -186,6 +169,7 @@ impl<'a> Summary<'a> {
             filtered: sum(|report| report.filtered),
             peak_memory_bytes: peak_memory(),
             error: outcome.error.as_ref().map(|(job, error)| format!("job `{job}`: {}", error.report())),
+            tables: &outcome.tables,
             jobs: &outcome.reports,
         }
     }

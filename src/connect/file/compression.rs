@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How a file is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,11 +34,21 @@ impl Compression {
 
     /// Opens a file for reading what is in it, and says how many bytes that will be, where the file's length is that.
     pub(super) fn open(self, path: &Path) -> io::Result<(Box<dyn Read + Send>, Option<u64>)> {
+        self.open_counted(path, &Arc::default())
+    }
+
+    /// Opens a file as [`open`](Self::open) does; what is read of it, compressed as it is, is added to `count`.
+    pub(super) fn open_counted(
+        self,
+        path: &Path,
+        count: &Arc<AtomicU64>,
+    ) -> io::Result<(Box<dyn Read + Send>, Option<u64>)> {
         let file = File::open(path)?;
         let metadata = file.metadata()?;
         if metadata.is_dir() {
             return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
         }
+        let file = Counted { file, count: Arc::clone(count) };
         Ok(match self.of(path) {
             Self::Gzip => {
                 let file = BufReader::with_capacity(256 << 10, file);
@@ -59,6 +71,20 @@ impl Compression {
             Self::Zstd => CompressedFile::Zstd(zstd::stream::write::Encoder::new(file, 0)?),
             Self::ByName | Self::None => CompressedFile::Plain(file),
         })
+    }
+}
+
+/// A file that is read, and how many bytes of it were.
+struct Counted {
+    file: File,
+    count: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.count.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
     }
 }
 

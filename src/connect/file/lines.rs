@@ -3,10 +3,11 @@
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::compression::Compression;
-use super::listing::unreadable;
+use super::listing::{total_bytes, unreadable};
 use crate::connect::line_cutter::{Cut, LineCutter, endless};
 use crate::connect::{
     Chunk, ChunkLimits, Origin, PartitionId, Payload, Polled, Position, Source, TextFormat,
@@ -39,6 +40,9 @@ pub(super) struct LineFiles {
     may_go: bool,
     /// How many bytes the file at hand had when it was opened, where they are its text.
     length: Option<u64>,
+    /// How many bytes of the files were read, and how many there are, where that can be said.
+    read: Arc<AtomicU64>,
+    total: Option<u64>,
 }
 
 impl LineFiles {
@@ -58,6 +62,8 @@ impl LineFiles {
             compression,
             limits,
             header,
+            total: total_bytes(files.iter().flatten()),
+            read: Arc::default(),
             partitions: files.iter().map(name).collect(),
             seeks: vec![Position(0); files.len()],
             files,
@@ -74,7 +80,7 @@ impl LineFiles {
 
     /// Takes files that others may remove for files without records.
     pub(super) fn that_may_go(self) -> Self {
-        Self { may_go: true, ..self }
+        Self { may_go: true, total: None, ..self }
     }
 
     /// Opens the file at hand, behind its header and behind what was read before a seek.
@@ -83,7 +89,7 @@ impl LineFiles {
         self.file_start = self.position;
         self.file_lines = u64::from(self.format.has_header());
         let unreadable = |error| unreadable(&path, error);
-        let (mut reader, length) = match self.compression.open(&path) {
+        let (mut reader, length) = match self.compression.open_counted(&path, &self.read) {
             Err(error) if self.may_go && error.kind() == std::io::ErrorKind::NotFound => {
                 (Box::new(std::io::empty()) as Box<dyn Read + Send>, None)
             }
@@ -165,6 +171,11 @@ impl Source for LineFiles {
 
     fn partitions(&self) -> &[PartitionId] {
         &self.partitions
+    }
+
+    fn progress(&self) -> Option<(u64, u64)> {
+        let read = self.read.load(Ordering::Relaxed);
+        self.total.map(|total| (read.min(total), total))
     }
 
     fn seek(&mut self, partition: usize, position: Position) -> Result<()> {

@@ -1,5 +1,6 @@
 //! Which files a path means: one file, a glob, or a directory.
 
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -64,6 +65,12 @@ pub(super) fn in_sequence(mut files: Vec<PathBuf>, sequence: Sequence) -> Result
         files = stamped.into_iter().map(|(_, path)| path).collect();
     }
     Ok(files)
+}
+
+/// Returns how many bytes files take, unless one of them is none with a length of its own.
+pub(super) fn total_bytes<'a>(files: impl Iterator<Item = &'a PathBuf>) -> Option<u64> {
+    let length = |path: &PathBuf| path.metadata().ok().filter(Metadata::is_file).map(|found| found.len());
+    files.map(length).sum()
 }
 
 /// Returns the error for a file that cannot be read.

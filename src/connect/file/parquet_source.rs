@@ -13,7 +13,7 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
 };
 
-use super::listing::unreadable;
+use super::listing::{total_bytes, unreadable};
 use crate::connect::{Chunk, PartitionId, Payload, Polled, Position, ReadRows, Source};
 use crate::error::{Error, Result};
 
@@ -30,6 +30,9 @@ pub(super) struct ParquetFiles {
     partition: usize,
     open: Option<OpenFile>,
     seeks: Vec<Position>,
+    /// How many bytes of row groups were handed out, and how many the files take, where that can be said.
+    read: u64,
+    total: Option<u64>,
 }
 
 struct OpenFile {
@@ -47,6 +50,8 @@ impl ParquetFiles {
         Self {
             partitions: files.iter().map(|path| PartitionId(Arc::from(path.display().to_string()))).collect(),
             seeks: vec![Position(0); files.len()],
+            read: 0,
+            total: total_bytes(files.iter()),
             files,
             used,
             // Small row limits are meant; large ones are about memory, for which a piece is the measure.
@@ -82,6 +87,7 @@ impl ParquetFiles {
                 rows: count,
                 bytes: bytes * count as u64 / rows.max(1) as u64,
             };
+            self.read += piece.bytes;
             let start = open.rows_before + open.row;
             open.row += count;
             let position = |row: usize| Position(i64::try_from(row).unwrap_or(i64::MAX));
@@ -107,6 +113,10 @@ impl Source for ParquetFiles {
         &self.partitions
     }
 
+    fn progress(&self) -> Option<(u64, u64)> {
+        self.total.map(|total| (self.read.min(total), total))
+    }
+
     fn seek(&mut self, partition: usize, position: Position) -> Result<()> {
         self.seeks[partition] = position;
         Ok(())
@@ -121,6 +131,8 @@ impl Source for ParquetFiles {
         }
         self.open = None;
         self.partition += 1;
+        // Footers and headers are bytes too.
+        self.read = total_bytes(self.files[..self.partition].iter()).unwrap_or(self.read);
         Ok(Polled::PartitionEnd(self.partition - 1))
     }
 }

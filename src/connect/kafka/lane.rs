@@ -25,6 +25,8 @@ pub(super) struct Lane {
     end: Option<i64>,
     /// Whether the brokers said that nothing comes before `end` any more.
     at_end: bool,
+    /// Whether an endless source has come to where the partition ended at some time.
+    reached_end: bool,
     /// Whether the end was told.
     pub(super) told: bool,
     /// Rung by the client when something arrives in the empty queue.
@@ -53,6 +55,7 @@ impl Lane {
             next,
             end,
             at_end: false,
+            reached_end: false,
             told: false,
             ready: Arc::new(AtomicBool::new(false)),
             queue: None,
@@ -79,6 +82,20 @@ impl Lane {
     /// Whether no record can come any more.
     pub(super) fn is_over(&self) -> bool {
         self.end.is_some_and(|end| self.at_end || self.next >= end)
+    }
+
+    /// Whether everything is read that was there when the partition was looked up.
+    ///
+    /// What a transaction or compaction left out has offsets, too: behind the last record there may be none to read.
+    pub(super) fn has_caught_up(&self) -> bool {
+        self.reached_end || self.at_end || self.next >= self.place.high
+    }
+
+    /// Returns how many of the offsets that were there are read, and how many those are.
+    pub(super) fn progress(&self) -> (u64, u64) {
+        let count = |from: i64, to: i64| u64::try_from(to - from).unwrap_or(0);
+        let total = count(self.place.low, self.place.high);
+        (count(self.place.low, self.next).min(total), total)
     }
 
     /// Takes what is in the queue, up to the limits; never waits.
@@ -115,7 +132,7 @@ impl Lane {
                     append(&mut messages, &message, with_headers)?;
                     self.next = message.offset() + 1;
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) if self.end.is_none() => {}
+                Some(Err(KafkaError::PartitionEOF(_))) if self.end.is_none() => self.reached_end = true,
                 Some(Err(KafkaError::PartitionEOF(_))) => {
                     self.at_end = true;
                     break;

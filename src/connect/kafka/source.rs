@@ -277,6 +277,15 @@ impl Source for KafkaSource {
         }
     }
 
+    fn has_caught_up(&self) -> bool {
+        self.lanes.iter().all(Lane::has_caught_up)
+    }
+
+    fn progress(&self) -> Option<(u64, u64)> {
+        let parts = self.lanes.iter().map(Lane::progress);
+        Some(parts.fold((0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1)))
+    }
+
     fn poll(&mut self, wait: Duration) -> Result<Polled> {
         if !self.assigned {
             self.assign()?;

@@ -43,6 +43,8 @@ enum Running {
 pub struct ApplicationOutcome {
     /// What its jobs did.
     pub reports: Vec<JobReport>,
+    /// How far the load of each table came.
+    pub tables: Vec<LoadProgress>,
     /// The first thing that went wrong, with the job's name.
     pub error: Option<(String, Error)>,
     /// Whether a job was asked to stop before its inputs had ended.
@@ -249,7 +251,7 @@ impl RunningApplication {
     /// Waits for all jobs. Each runs to its own end: one that fails harms no other. Those that only keep tables up to
     /// date end when nobody is left to read them.
     pub fn wait(self) -> ApplicationOutcome {
-        let mut outcome = ApplicationOutcome { reports: vec![], error: None, stopped: false };
+        let mut outcome = ApplicationOutcome { reports: vec![], tables: vec![], error: None, stopped: false };
         let only_serves = self.jobs.iter().all(|job| job.serves);
         let mut outcomes: Vec<Option<Outcome>> = vec![];
         let mut serving = vec![];
@@ -282,6 +284,7 @@ impl RunningApplication {
             }
             outcome.reports.push(report);
         }
+        outcome.tables = self.loads.progress(self.clock.monotonic_micros());
         outcome
     }
 }

@@ -1,12 +1,22 @@
 //! Loads, gates and their order, with time that only the test moves.
 
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::gate::{Gate, OwnLoad};
 use super::load::{Loads, TableLoad};
 use super::progress::{LoadProgress, LoadState};
+use crate::config::ProcessEnvironment;
+use crate::connect::console::OutputForm;
+use crate::connect::{Sink, Written};
 use crate::error::{Error, ErrorKind};
+use crate::flow::ChangeBatch;
+use crate::job::application::{PlannedApplication, Settings};
+use crate::job::{Ending, Job};
+use crate::time::{Clock, ManualClock};
 
 const SECOND: i64 = 1_000_000;
 
@@ -135,4 +145,68 @@ fn the_total_is_ready_with_the_last_table() {
     let done = total(9 * SECOND);
     assert_eq!((done.state, done.percent, done.eta_seconds), (LoadState::Ready, Some(100), None));
     assert_eq!(LoadProgress::total(&[]).state, LoadState::Ready);
+}
+
+/// Counts the rows that come out of a job.
+struct Counting(Written);
+
+impl Sink for Counting {
+    fn write(&mut self, changes: &ChangeBatch) -> crate::error::Result<()> {
+        self.0.rows += changes.num_rows() as u64;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> crate::error::Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self) -> crate::error::Result<()> {
+        Ok(())
+    }
+
+    fn written(&self) -> Written {
+        self.0
+    }
+}
+
+#[test]
+fn a_job_polls_nothing_before_its_gate_opens() {
+    let clock = Arc::new(ManualClock::at_millis(1_000));
+    let settings = Settings {
+        options: vec![],
+        parameters: BTreeMap::new(),
+        mode: None,
+        output: OutputForm::Ndjson,
+        directory: PathBuf::new(),
+        environment: Arc::new(ProcessEnvironment),
+        clock: Arc::clone(&clock) as Arc<dyn Clock>,
+        parallelism: NonZeroUsize::MIN,
+        contact: false,
+    };
+    let text = "CREATE STREAM s (id BIGINT) WITH ('connector' = 'generator', 'rows' = '100'); \
+                CREATE STREAM o WITH ('connector' = 'blackhole') AS SELECT id FROM s";
+    let planned = PlannedApplication::plan(text, &settings).unwrap();
+    let started = |load: &Arc<TableLoad>| {
+        let sink = Box::new(Counting(Written::default()));
+        let mut spec = planned.jobs[0].stream_spec(sink, &planned.planner, &settings).unwrap();
+        spec.gate = Some(Arc::new(Gate::new(vec![(Arc::clone(load), Duration::from_secs(9))], None)));
+        Job::start(spec, None).unwrap()
+    };
+    let users = TableLoad::new("users");
+    let (waiting, stopped, late) = (started(&users), started(&users), started(&users));
+    std::thread::yield_now();
+    let report = waiting.progress();
+    assert_eq!((report.state, report.rows_in), ("waiting", 0));
+    assert_eq!(report.waiting_for.as_deref(), Some("users not begun"));
+    // Who waits can still be stopped.
+    stopped.stop();
+    assert_eq!(stopped.wait().ending.unwrap(), Ending::Stopped);
+    clock.advance_millis(10_000);
+    let error = late.wait().ending.unwrap_err();
+    assert!(error.message().starts_with("table `users` is not ready after 9s"), "{error}");
+    let error = waiting.wait().ending.unwrap_err();
+    assert!(error.message().starts_with("table `users` is not ready after 9s"), "{error}");
+    users.finish(0);
+    let outcome = started(&users).wait();
+    assert_eq!((outcome.ending.unwrap(), outcome.report.rows_out), (Ending::Finished, 100));
 }

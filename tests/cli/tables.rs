@@ -1,0 +1,136 @@
+//! Tables from files and pipes, how long others wait for them, and what is said meanwhile.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::support::{Place, sorted};
+
+const USERS: &str = "user_id,tier\n1,gold\n2,silver\n1,bronze\n";
+const USERS_TABLE: &str = "CREATE TABLE users (user_id BIGINT PRIMARY KEY, tier VARCHAR) WITH ('connector' = 'file', 'path' = 'users.csv');";
+
+#[test]
+fn both_modes_see_the_last_row_of_a_key() {
+    let place = Place::new(&[("users.csv", USERS)]);
+    let sql = format!("{USERS_TABLE} SELECT user_id, tier FROM users ORDER BY user_id");
+    for mode in ["stream", "batch"] {
+        let ran = place.velo(&["run", "--mode", mode, "-e", &sql, "--report", "report.json"]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert_eq!(ran.stdout, "{\"user_id\":1,\"tier\":\"bronze\"}\n{\"user_id\":2,\"tier\":\"silver\"}\n");
+        let report: Value = serde_json::from_str(&place.read("report.json")).unwrap();
+        let load = &report["tables"][0];
+        assert_eq!((load["table"].as_str(), load["state"].as_str()), (Some("users"), Some("ready")));
+        assert_eq!((load["rows"].as_u64(), load["percent"].as_u64()), (Some(3), Some(100)));
+        assert_eq!(load["expected"].as_u64(), Some(USERS.len() as u64));
+    }
+}
+
+#[test]
+fn every_format_and_compression_fills_a_table() {
+    let place = Place::new(&[("users.csv", USERS)]);
+    for path in ["u.json", "u.csv.gz", "u.parquet", "u.json.zst"] {
+        let copy = format!(
+            "CREATE STREAM x WITH ('connector' = 'file', 'path' = '{path}') AS SELECT * FROM 'users.csv'"
+        );
+        assert_eq!(place.velo(&["run", "-q", "-e", &copy]).code, 0);
+        let sql = format!(
+            "CREATE TABLE users (user_id BIGINT PRIMARY KEY, tier VARCHAR) WITH ('connector' = 'file', 'path' = '{path}'); \
+             CREATE TABLE tiers AS SELECT tier, count(*) AS n FROM users GROUP BY tier; \
+             SELECT tier, n FROM tiers"
+        );
+        assert_eq!(
+            sorted(&place.query(&sql)),
+            ["{\"tier\":\"bronze\",\"n\":1}", "{\"tier\":\"silver\",\"n\":1}"],
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn a_row_without_its_key_is_a_bad_record_in_every_format() {
+    let place = Place::new(&[("users.csv", "user_id,tier\n1,gold\n,silver\n3,bronze\n")]);
+    for path in ["u.csv", "u.json", "u.parquet"] {
+        let copy = format!(
+            "CREATE STREAM x WITH ('connector' = 'file', 'path' = '{path}') AS SELECT * FROM 'users.csv'"
+        );
+        assert_eq!(place.velo(&["run", "-q", "-e", &copy]).code, 0);
+        let table = |on_error: &str| {
+            let sql = format!(
+                "CREATE TABLE users (user_id BIGINT PRIMARY KEY, tier VARCHAR) \
+                 WITH ('connector' = 'file', 'path' = '{path}', 'on.error' = '{on_error}'); \
+                 SELECT user_id FROM users ORDER BY user_id"
+            );
+            place.velo(&["run", "-e", &sql])
+        };
+        let skipped = table("skip");
+        assert_eq!(skipped.stdout, "{\"user_id\":1}\n{\"user_id\":3}\n", "{path}: {}", skipped.stderr);
+        let failed = table("fail");
+        assert_eq!(failed.code, 3, "{path}: {}", failed.stderr);
+        failed.says(&["job `users` failed", path, "user_id"]);
+    }
+}
+
+/// The table's source is a pipe that the test holds open: until it ends, what reads the table reads nothing else either.
+#[test]
+fn a_query_does_not_begin_before_its_table_is_ready() {
+    let place = Place::new(&[]);
+    let sql = "CREATE TABLE users (user_id BIGINT PRIMARY KEY) WITH ('connector' = 'stdin', 'format' = 'json'); \
+               CREATE STREAM clicks (user_id BIGINT) WITH ('connector' = 'file', 'path' = 'clicks.json'); \
+               SELECT user_id FROM clicks WHERE user_id IN (SELECT user_id FROM users)";
+    let arguments = ["run", "--mode", "batch", "--progress", "-e", sql];
+    let mut child = place.command(&arguments).stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    writeln!(input, "{{\"user_id\": 7}}").unwrap();
+    input.flush().unwrap();
+    // The file that the query reads is only made once the table has said that it loads.
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("table users: loading: 1 rows") {
+        line.clear();
+        assert!(said.read_line(&mut line).unwrap() > 0, "no progress was shown");
+    }
+    std::fs::write(place.path("clicks.json"), "{\"user_id\": 7}\n{\"user_id\": 8}\n").unwrap();
+    drop(input);
+    let mut rows = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut rows).unwrap();
+    assert_eq!((child.wait().unwrap().code(), rows.as_str()), (Some(0), "{\"user_id\":7}\n"));
+}
+
+#[test]
+fn a_table_that_takes_too_long_is_told() {
+    let place = Place::new(&[]);
+    let sql = "CREATE TABLE slow (id BIGINT PRIMARY KEY) WITH ('connector' = 'generator', 'rows' = '100', \
+               'rows.per.second' = '10', 'fields.id.kind' = 'sequence'); \
+               SELECT count(*) AS n FROM slow WITH ('slow.wait.timeout' = '700ms')";
+    let ran = place.velo(&["run", "-e", sql]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (4, ""), "{}", ran.stderr);
+    ran.says(&[
+        "table `slow` is not ready after 700ms: it has",
+        "rows/s, about",
+        "Hint: wait longer: 'slow.wait.timeout'",
+    ]);
+}
+
+#[test]
+fn a_table_that_cannot_be_loaded_fails_those_that_read_it() {
+    let place = Place::new(&[("users.csv", "user_id,tier\n1,gold\nx,silver\n")]);
+    let sql = format!("{USERS_TABLE} CREATE TABLE n AS SELECT count(*) AS n FROM users; SELECT n FROM n");
+    let ran = place.velo(&["run", "-e", &sql, "--report", "report.json"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (3, ""), "{}", ran.stderr);
+    ran.says(&["job `users` failed: `users` users.csv line 3"]);
+    let report: Value = serde_json::from_str(&place.read("report.json")).unwrap();
+    let states: Vec<_> = report["tables"].as_array().unwrap().iter().map(|load| &load["state"]).collect();
+    assert_eq!(states, ["failed", "failed"]);
+    let last = &report["tables"][1]["error"];
+    assert!(last.as_str().unwrap().starts_with("table `users` could not be loaded: "), "{last}");
+}
+
+#[test]
+fn an_endless_table_ends_with_those_that_read_it() {
+    let place = Place::new(&[]);
+    let sql = "CREATE TABLE beats (id BIGINT PRIMARY KEY) WITH ('connector' = 'generator', 'rows.per.second' = '1000', \
+               'fields.id.kind' = 'sequence'); SELECT count(*) >= 0 AS counted FROM beats";
+    let ran = place.velo(&["run", "-e", sql]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "{\"counted\":true}\n"), "{}", ran.stderr);
+}
