@@ -12,25 +12,25 @@ use crate::error::{Error, Result};
 pub(super) struct Checked {
     /// The rows of the answer; of a changelog, those that are left in the end.
     pub(super) rows: i64,
-    /// The rows read.
+    /// The rows of all that it reads.
     pub(super) read: u64,
-    /// The changes that the job wrote, deletes included.
+    /// The changes that velostream wrote, deletes included.
     pub(super) changes: u64,
 }
 
 /// Runs a query on both engines and compares all rows of their answers.
 ///
-/// Errors if they differ, and if the job lost a row or found one late.
+/// Errors if they differ, and if a job did not read all there is, lost a row or found one late.
 pub(super) fn check(query: &BenchQuery, streaming: &Streaming, batch: &Batch) -> Result<Checked> {
     let schema = meeting_schema(&*streaming.schema(query)?, &*batch.schema(query)?)?;
     let expected = batch.run(query, Some(&schema))?;
     let sink = AnswerConnector::new(Some(schema));
-    let report = streaming.run(query, &sink)?;
+    let run = streaming.run(query, &sink)?;
     let found = sink.answer();
     if found != expected {
         return Err(differ(query, found, expected));
     }
-    Ok(Checked { rows: found.rows, read: report.rows_in, changes: report.rows_out })
+    Ok(Checked { rows: found.rows, read: run.read, changes: run.changes })
 }
 
 /// Returns the error for answers that are not the same.

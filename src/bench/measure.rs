@@ -50,8 +50,8 @@ pub(super) fn measure(
     for round in 0..=rounds {
         let sink = AnswerConnector::new(None);
         let usage = Usage::start();
-        let report = streaming.run(query, &sink)?;
-        let velostream = taken(report.seconds, &usage);
+        let run = streaming.run(query, &sink)?;
+        let velostream = taken(run.seconds, &usage);
         expect(sink.answer())?;
 
         let usage = Usage::start();

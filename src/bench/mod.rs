@@ -10,6 +10,7 @@
 mod check;
 mod data;
 mod datafusion;
+mod dataset;
 mod digest;
 mod measure;
 mod nexmark;
@@ -23,5 +24,6 @@ mod velostream;
 mod tests;
 
 pub use data::InputFormat;
+pub use dataset::Dataset;
 pub use nexmark::{Failure, Request, nexmark};
 pub use queries::{BenchQuery, QUERIES};

@@ -1,5 +1,6 @@
 //! [`nexmark`]: prepares, checks, measures and reports.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,9 +8,10 @@ use std::sync::Arc;
 use super::check::check;
 use super::data::{Input, InputFormat};
 use super::datafusion::Batch;
+use super::dataset::{Dataset, EVENTS_PER_SECOND, Site};
 use super::measure::measure;
 use super::process::environment;
-use super::queries::queries;
+use super::queries::{BenchQuery, queries};
 use super::report::{EXPLANATION, table};
 use super::velostream::Streaming;
 use crate::error::{Error, Result};
@@ -20,7 +22,7 @@ use crate::time::Clock;
 pub struct Request {
     /// The query's name; none means all.
     pub query: Option<String>,
-    /// How many bids there are.
+    /// How many bids there are; of people and auctions there are as many as come before the last of them.
     pub bids: u64,
     /// What the input is.
     pub format: InputFormat,
@@ -50,17 +52,12 @@ pub fn nexmark(request: &Request, clock: &Arc<dyn Clock>, mut say: impl FnMut(&s
     if request.rounds == 0 {
         return Err(Error::invalid("no rounds, no figures").with_hint("give `--rounds` a number above 0"));
     }
-    let input = Input::prepare(request.format, request.bids, &request.directory)?;
-    let streaming = Streaming::new(&input, request.parallelism, Arc::clone(clock))?;
-    let batch = Batch::new(&input, request.parallelism)?;
+    let inputs = prepare(request, &queries)?;
+    let streaming = Streaming::new(&inputs, request.parallelism, Arc::clone(clock))?;
+    let batch = Batch::new(&inputs, request.parallelism)?;
     say(&environment());
-    say(&format!(
-        "{} bids from {}, parallelism {}, {} rounds",
-        request.bids,
-        input.describe(),
-        request.parallelism,
-        request.rounds
-    ));
+    say(&format!("parallelism {}, {} rounds", request.parallelism, request.rounds));
+    inputs.iter().for_each(|input| say(&input.describe()));
     say(EXPLANATION);
     let mut failures = vec![];
     for query in queries {
@@ -74,4 +71,12 @@ pub fn nexmark(request: &Request, clock: &Arc<dyn Clock>, mut say: impl FnMut(&s
         }
     }
     Ok(failures)
+}
+
+/// Makes all that some query reads.
+fn prepare(request: &Request, queries: &[BenchQuery]) -> Result<Vec<Input>> {
+    let site = Site::try_new(request.bids, EVENTS_PER_SECOND)?;
+    let datasets: BTreeSet<Dataset> = queries.iter().flat_map(BenchQuery::reads).collect();
+    let prepare = |dataset| Input::prepare(&site, dataset, request.format, &request.directory);
+    datasets.into_iter().map(prepare).collect()
 }

@@ -6,7 +6,8 @@ use super::queries::BenchQuery;
 
 /// What the seconds of the table are.
 pub(super) const EXPLANATION: &str = "\
-seconds: velostream from the job's start to its last row, without planning; datafusion planning and execution.
+seconds: velostream from the start of its jobs to the last row, tables loaded, without planning; datafusion planning \
+and execution. Events: the rows of all inputs of the query.
 Medians of rounds in turn, after one of each that is not counted. Peak memory is of the whole process, with what \
 earlier rounds and the input in memory hold.";
 
@@ -25,7 +26,7 @@ pub(super) fn table(query: &BenchQuery, checked: Checked, rounds: &Rounds) -> St
         Ok(changes) if changes == checked.rows => String::new(),
         _ => format!(", velostream wrote {} changes", checked.changes),
     };
-    lines.push(format!("  results equal ({} rows of {} bids{changes})", checked.rows, checked.read));
+    lines.push(format!("  results equal ({} rows of {} read{changes})", checked.rows, checked.read));
     lines.join("\n")
 }
 

@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use super::check::check;
 use super::data::{Input, InputFormat};
 use super::datafusion::Batch;
+use super::dataset::{Dataset, Site};
 use super::digest::{Digest, meeting_schema};
 use super::measure::median;
 use super::nexmark::{Request, nexmark};
@@ -17,18 +18,22 @@ use super::velostream::Streaming;
 use crate::time::{Clock, SystemClock};
 
 const BIDS: u64 = 20_000;
+/// Few, so that the bids are in several windows.
+const EVENTS_PER_SECOND: u64 = 1_000;
 const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
 fn answers_equal(format: InputFormat) {
     let directory = tempfile::tempdir().unwrap();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let input = Input::prepare(format, BIDS, directory.path()).unwrap();
-    let streaming = Streaming::new(&input, TWO, clock).unwrap().in_small_batches();
-    let batch = Batch::new(&input, TWO).unwrap();
+    let site = Site::try_new(BIDS, EVENTS_PER_SECOND).unwrap();
+    let datasets = [Dataset::Person, Dataset::Auction, Dataset::Bid, Dataset::SideInput];
+    let inputs = datasets.map(|dataset| Input::prepare(&site, dataset, format, directory.path()).unwrap());
+    let streaming = Streaming::new(&inputs, TWO, clock).unwrap().in_small_batches();
+    let batch = Batch::new(&inputs, TWO).unwrap();
     let failed: Vec<String> = QUERIES
         .iter()
         .filter_map(|query| match check(query, &streaming, &batch) {
-            Ok(checked) if checked.rows > 0 && checked.read == BIDS => None,
+            Ok(checked) if checked.rows > 0 => None,
             Ok(checked) => Some(format!("{}: {checked:?}", query.name)),
             Err(error) => Some(format!("{}: {}", query.name, error.report())),
         })
@@ -57,6 +62,17 @@ fn answers_over_memory_equal_datafusions() {
 }
 
 #[test]
+fn people_and_auctions_are_those_before_the_last_bid() {
+    let site = Site::try_new(47, EVENTS_PER_SECOND).unwrap();
+    let rows = [Dataset::Person, Dataset::Auction, Dataset::Bid].map(|dataset| site.rows(dataset));
+    assert_eq!(rows, [2, 6, 47]);
+    let side_input: usize = site.batches(Dataset::SideInput).map(|batch| batch.unwrap().num_rows()).sum();
+    assert_eq!(side_input, 10_000);
+    let other = Site::try_new(47, 2 * EVENTS_PER_SECOND).unwrap();
+    assert_ne!(site.version(Dataset::Person).unwrap(), other.version(Dataset::Person).unwrap());
+}
+
+#[test]
 fn a_file_is_made_once_and_a_report_has_both_engines() {
     let directory = tempfile::tempdir().unwrap();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
@@ -71,7 +87,7 @@ fn a_file_is_made_once_and_a_report_has_both_engines() {
     let mut said = vec![];
     assert!(nexmark(&request, &clock, |text| said.push(text.to_owned())).unwrap().is_empty());
     let said = said.join("\n");
-    for part in ["velostream  ", "datafusion  ", "velostream / datafusion = ", "of 5000 bids)"] {
+    for part in ["velostream  ", "datafusion  ", "velostream / datafusion = ", "of 5000 read)"] {
         assert!(said.contains(part), "{part}: {said}");
     }
     let made = |path: &std::path::Path| std::fs::metadata(path).unwrap().modified().unwrap();

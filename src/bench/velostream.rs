@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 
-use super::data::{Input, bid_schema};
+use super::data::{Input, Place};
+use super::dataset::Dataset;
 use super::queries::BenchQuery;
 use super::sink::{AnswerConnector, Shared};
 use crate::config::ProcessEnvironment;
@@ -15,37 +16,45 @@ use crate::connect::console::OutputForm;
 use crate::connect::memory::{MemorySourceConnector, MemoryStream};
 use crate::error::{Error, Result};
 use crate::flow::ChangeBatch;
-use crate::job::application::{PlannedApplication, RunningApplication, Settings, Work};
+use crate::job::application::{PlannedApplication, PlannedJob, RunningApplication, Settings, Work};
 use crate::job::{JobReport, Mode};
+use crate::sql::functions::type_name;
 use crate::sql::relation::Relation;
-use crate::time::Clock;
+use crate::time::{Clock, Stopwatch};
 
-/// This engine with an input to read.
+/// The stream that takes the answer.
+const ANSWER: &str = "answer";
+
+/// This engine with inputs to read.
 pub(super) struct Streaming {
     settings: Settings,
-    /// The `WITH` list of the source.
-    source: String,
+    sources: Vec<Source>,
+}
+
+/// An input as the engine reads it.
+struct Source {
+    dataset: Dataset,
+    rows: u64,
+    /// The `WITH` list of its declaration.
+    options: String,
     /// The rows, where they are in memory.
     stream: Option<Arc<MemoryStream>>,
 }
 
+/// What a query's jobs did.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
+    /// Seconds from the start of the first job to the last row.
+    pub(super) seconds: f64,
+    /// The rows of all inputs.
+    pub(super) read: u64,
+    /// The changes that the answer was written as, deletes included.
+    pub(super) changes: u64,
+}
+
 impl Streaming {
-    /// Makes the engine ready to read `input` on `parallelism` cores.
-    pub(super) fn new(input: &Input, parallelism: NonZeroUsize, clock: Arc<dyn Clock>) -> Result<Self> {
-        let (source, stream) = match input {
-            Input::File(format, path) => {
-                let path = path.display().to_string().replace('\'', "''");
-                (format!("'connector' = 'file', 'path' = '{path}', 'format' = '{}'", format.name()), None)
-            }
-            Input::Memory(batches) => {
-                let stream = MemoryStream::keeping_all("bid", bid_schema());
-                for rows in batches {
-                    stream.append(ChangeBatch::inserts(rows.clone()))?;
-                }
-                stream.end();
-                ("'connector' = 'memory'".to_owned(), Some(stream))
-            }
-        };
+    /// Makes the engine ready to read `inputs` on `parallelism` cores.
+    pub(super) fn new(inputs: &[Input], parallelism: NonZeroUsize, clock: Arc<dyn Clock>) -> Result<Self> {
         let settings = Settings {
             options: vec![],
             parameters: BTreeMap::new(),
@@ -57,7 +66,7 @@ impl Streaming {
             parallelism,
             contact: true,
         };
-        Ok(Self { settings, source, stream })
+        Ok(Self { settings, sources: inputs.iter().map(Source::new).collect::<Result<_>>()? })
     }
 
     /// Makes jobs read few rows at a time, so that little input has many epochs.
@@ -72,31 +81,55 @@ impl Streaming {
 
     /// Returns the columns of a query's answer.
     pub(super) fn schema(&self, query: &BenchQuery) -> Result<SchemaRef> {
-        let planned = self.plan(query)?;
-        let job = planned.jobs.first().ok_or_else(|| Error::internal("nothing was planned"))?;
-        Ok(Arc::clone(&job.output))
+        let mut planned = self.plan(query)?;
+        Ok(Arc::clone(&answering(&mut planned.jobs)?.output))
     }
 
-    /// Runs a query to the end of its input. The report's seconds are those from the job's start to the last row.
-    pub(super) fn run(&self, query: &BenchQuery, sink: &Arc<AnswerConnector>) -> Result<JobReport> {
+    /// Runs a query to the end of its inputs; tables are loaded by jobs of their own, in the same time.
+    ///
+    /// Errors if a job reads not all there is, loses a row or finds one late.
+    pub(super) fn run(&self, query: &BenchQuery, sink: &Arc<AnswerConnector>) -> Result<Run> {
         let mut planned = self.plan(query)?;
-        for job in &mut planned.jobs {
-            job.sink = Arc::new(Shared(Arc::clone(sink)));
-        }
+        let job = answering(&mut planned.jobs)?;
+        job.sink = Arc::new(Shared(Arc::clone(sink)));
+        let name = job.name.clone();
+        let stopwatch = Stopwatch::start(Arc::clone(&self.settings.clock));
         let outcome = RunningApplication::start(planned, &self.settings)?.wait();
+        let seconds = stopwatch.seconds();
         if let Some((_, error)) = outcome.error {
             return Err(error);
         }
-        let report = outcome.reports.into_iter().next().ok_or_else(|| Error::internal("no job was run"))?;
-        if report.late > 0 || report.rejected > 0 || report.unaccounted() != 0 {
-            return Err(Error::internal(format!(
-                "{} rows were late, {} rejected, {} lost, and none may be",
-                report.late,
-                report.rejected,
-                report.unaccounted()
-            )));
+        let read = self.read(query, &outcome.reports)?;
+        let answered = outcome.reports.iter().find(|report| report.name == name);
+        let changes = answered.ok_or_else(|| Error::internal("no job was run"))?.rows_out;
+        Ok(Run { seconds, read, changes })
+    }
+
+    /// Returns how many rows there are to read for a query, once each of its jobs has read all of them and lost none.
+    fn read(&self, query: &BenchQuery, reports: &[JobReport]) -> Result<u64> {
+        for report in reports {
+            if report.late > 0 || report.rejected > 0 || report.unaccounted() != 0 {
+                return Err(Error::internal(format!(
+                    "{}: {} rows were late, {} rejected, {} lost, and none may be",
+                    report.name,
+                    report.late,
+                    report.rejected,
+                    report.unaccounted()
+                )));
+            }
         }
-        Ok(report)
+        let mut sum = 0;
+        for source in self.read_by(query) {
+            let (name, rows) = (source.dataset.name(), source.rows);
+            let read = || reports.iter().flat_map(|report| &report.sources).filter(|read| read.name == name);
+            let records = || read().map(|read| read.records);
+            if records().min() != Some(rows) || records().max() != Some(rows) {
+                let records: Vec<u64> = records().collect();
+                return Err(Error::internal(format!("{records:?} of {rows} rows of `{name}` were read")));
+            }
+            sum += rows;
+        }
+        Ok(sum)
     }
 
     fn plan(&self, query: &BenchQuery) -> Result<PlannedApplication> {
@@ -108,9 +141,11 @@ impl Streaming {
             let Work::Stream(plan) = &mut job.work else {
                 return Err(Error::internal(format!("`{}` was not planned as a stream", query.name)));
             };
-            let Some(stream) = &self.stream else { continue };
             for scan in &mut plan.scans {
-                // The declared stream is empty; the rows are in one that every round reads again.
+                let own = |source: &&Source| source.dataset.name() == scan.relation.name;
+                let stream = self.sources.iter().find(own).and_then(|source| source.stream.as_ref());
+                let Some(stream) = stream else { continue };
+                // What is declared is empty; the rows are in a stream that every round reads again.
                 let source = Arc::new(MemorySourceConnector::new(Arc::clone(stream), true));
                 scan.relation = Arc::new(Relation { source, ..Relation::clone(&scan.relation) });
             }
@@ -118,15 +153,61 @@ impl Streaming {
         Ok(planned)
     }
 
+    /// Returns the inputs of a query.
+    fn read_by(&self, query: &BenchQuery) -> impl Iterator<Item = &Source> {
+        self.sources.iter().filter(|source| query.reads().any(|dataset| dataset == source.dataset))
+    }
+
     fn text(&self, query: &BenchQuery) -> String {
-        let watermark =
-            if query.has_window { ", WATERMARK FOR dateTime AS dateTime - INTERVAL '4' SECOND" } else { "" };
+        let declared = self.read_by(query).map(|source| source.declaration(query));
+        let declared: Vec<String> = declared.collect();
         format!(
-            "CREATE STREAM bid (auction BIGINT, bidder BIGINT, price BIGINT, channel VARCHAR, url VARCHAR, \
-             dateTime TIMESTAMP(3), extra VARCHAR{watermark}) WITH ({});\n\
-             CREATE STREAM answer WITH ('connector' = 'blackhole');\n\
-             INSERT INTO answer {};",
-            self.source, query.velostream
+            "{}CREATE STREAM {ANSWER} WITH ('connector' = 'blackhole');\nINSERT INTO {ANSWER} {};",
+            declared.concat(),
+            query.for_velostream()
         )
     }
+}
+
+impl Source {
+    fn new(input: &Input) -> Result<Self> {
+        let (options, stream) = match &input.place {
+            Place::File(format, path) => {
+                let path = path.display().to_string().replace('\'', "''");
+                (format!("'connector' = 'file', 'path' = '{path}', 'format' = '{}'", format.name()), None)
+            }
+            Place::Memory(batches) => {
+                let stream = MemoryStream::keeping_all(input.dataset.name(), input.dataset.schema());
+                for rows in batches {
+                    stream.append(ChangeBatch::inserts(rows.clone()))?;
+                }
+                stream.end();
+                ("'connector' = 'memory'".to_owned(), Some(stream))
+            }
+        };
+        Ok(Self { dataset: input.dataset, rows: input.rows, options, stream })
+    }
+
+    /// Returns the statement that declares the input as what `query` reads it as.
+    fn declaration(&self, query: &BenchQuery) -> String {
+        let is_table = query.tables.contains(&self.dataset);
+        let schema = self.dataset.schema();
+        let columns = schema.fields().iter().enumerate().map(|(place, field)| {
+            let key = if is_table && place == 0 { " PRIMARY KEY" } else { "" };
+            format!("\"{}\" {}{key}", field.name(), type_name(field.data_type()))
+        });
+        let mut columns: Vec<String> = columns.collect();
+        if query.has_window && !is_table {
+            columns.push(r#"WATERMARK FOR "dateTime" AS "dateTime" - INTERVAL '4' SECOND"#.to_owned());
+        }
+        let kind = if is_table { "TABLE" } else { "STREAM" };
+        let (name, columns) = (self.dataset.name(), columns.join(", "));
+        format!("CREATE {kind} {name} ({columns}) WITH ({});\n", self.options)
+    }
+}
+
+/// Returns the job that answers, among those that load what it looks up.
+fn answering(jobs: &mut [PlannedJob]) -> Result<&mut PlannedJob> {
+    let answers = |job: &&mut PlannedJob| job.shared_sink.as_deref() == Some(ANSWER);
+    jobs.iter_mut().find(answers).ok_or_else(|| Error::internal("nothing was planned"))
 }

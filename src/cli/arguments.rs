@@ -137,7 +137,7 @@ pub struct NexmarkArguments {
     /// The query; all of them if not said.
     #[arg(long, value_name = "NAME")]
     pub query: Option<String>,
-    /// How many bids there are.
+    /// How many bids there are; people and auctions, where a query reads them, are those before the last bid.
     #[arg(long, default_value_t = 2_000_000)]
     pub events: u64,
     /// What the input is.
