@@ -94,6 +94,12 @@ fn meeting(
             _ => kept.push(condition),
         }
     }
+    if version.is_some() && within.is_some() {
+        return Err(external(
+            Error::invalid("a join with two clauses about time")
+                .with_hint("leave `WITHIN` or the version out"),
+        ));
+    }
     let text = match (&version, within) {
         (Some((comparison, _)), _) => format!("version {comparison}"),
         (None, Some((lower, upper))) => format!("{lower}..{upper}"),

@@ -102,7 +102,7 @@ fn number(query: &Subquery, condition: Option<Expr>) -> DataFusionResult<Expr> {
         outer_ref_columns.extend(outer);
         rows = Arc::new(LogicalPlan::Filter(Filter::try_new(condition, rows)?));
     }
-    let counted = Aggregate::try_new(rows, vec![], vec![count(lit(1_i64))])?;
+    let counted = Aggregate::try_new(rows, vec![], vec![count(lit(1_i64)).alias("__rows")])?;
     let subquery = Arc::new(LogicalPlan::Aggregate(counted));
     Ok(Expr::ScalarSubquery(Subquery { subquery, outer_ref_columns, spans: query.spans.clone() }))
 }

@@ -132,7 +132,7 @@ fn misplaced_clauses_are_errors() {
             "WITHIN (1s, 2s, 3s)",
         ),
         (
-            "SELECT * FROM a JOIN b FOR SYSTEM_TIME AS OF a.ts ON a.k = b.k WITHIN 5s",
+            "SELECT * FROM a JOIN b FOR SYSTEM_TIME AS OF a.ts WITHIN 5s ON a.k = b.k",
             "a join with two clauses about time",
             "WITHIN 5s",
         ),
