@@ -21,6 +21,10 @@ mod guards;
 mod dead_letters;
 
 #[cfg(test)]
+#[path = "cli/metrics.rs"]
+mod metrics;
+
+#[cfg(test)]
 #[path = "cli/tables.rs"]
 mod tables;
 

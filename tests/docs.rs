@@ -12,7 +12,8 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 use velostream::config::{Entry, Origin};
 use velostream::connect::{CONNECTORS, OptionDoc, TIME_DOCS};
-use velostream::job::{JOB_OPTION_DOCS, JobOptions};
+use velostream::job::{JOB_OPTION_DOCS, JobOptions, METRICS};
+use velostream::observability::MetricKind;
 use velostream::sql::functions::{EpochClock, SessionProfile, function_catalog, session_state};
 
 #[test]
@@ -61,6 +62,27 @@ fn the_function_reference_is_what_the_code_says() {
         .unwrap();
     }
     check_page("docs/reference/functions.md", &page);
+}
+
+#[test]
+fn the_metric_reference_is_what_the_code_says() {
+    let mut page = String::from(
+        "# Metrics\n\nThis page is made from the code by `tests/docs.rs`; how they are served stands in \
+         [what a run says about itself](../metrics.md).\n\n\
+         | metric | kind | labels | what it says |\n|---|---|---|---|\n",
+    );
+    let mut names = vec![];
+    for metric in METRICS {
+        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        let (kind, help) = (metric.kind.as_str(), cell(metric.help));
+        writeln!(page, "| `{}` | {kind} | {} | {help} |", metric.name, labels.join(", ")).unwrap();
+        let counts = metric.name.ends_with("_total");
+        assert_eq!(counts, metric.kind == MetricKind::Counter, "{}", metric.name);
+        assert!(metric.name.starts_with("velo_") && !names.contains(&metric.name), "{}", metric.name);
+        assert!(metric.help.ends_with('.') && !metric.help.contains(['\\', '\n']), "{}", metric.help);
+        names.push(metric.name);
+    }
+    check_page("docs/reference/metrics.md", &page);
 }
 
 #[test]

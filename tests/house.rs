@@ -18,7 +18,7 @@ mod house {
         &["aggregate", "over", "bounded", "join"],
         &["sql"],
         &["job"],
-        &["session"],
+        &["session", "server"],
         &["bench"],
         &["cli"],
     ];

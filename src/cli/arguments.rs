@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     about,
     after_help = "Examples:
   velo run app.sql
+  velo run app.sql --metrics 127.0.0.1:9464
   velo run -e \"SELECT symbol, count(*) FROM 'trades.csv' GROUP BY symbol\"
   cat bids.json | velo run -e \"SELECT * FROM stdin WHERE price > 100\" --output ndjson
   velo validate app.sql
@@ -97,6 +98,10 @@ pub struct RunArguments {
     /// Write what was done as JSON to this file.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Serve metrics for Prometheus at this address of this machine while the statements run, as in 127.0.0.1:9464:
+    /// GET /metrics. Port 0 stands for any that is free; which one is said on standard error.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub metrics: Option<String>,
     /// Show progress every second, although standard error is no terminal.
     #[arg(long)]
     pub progress: bool,

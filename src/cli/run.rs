@@ -20,6 +20,8 @@ use crate::job::application::{
     ApplicationOutcome, Explaining, PlannedApplication, RunningApplication, Settings, explain, ran,
 };
 use crate::job::{JobReport, LoadProgress, Mode};
+use crate::observability::peak_memory;
+use crate::server::{Listener, metrics_router};
 use crate::time::{Clock, Stopwatch, SystemClock};
 
 /// How often progress is shown.
@@ -31,6 +33,7 @@ const INTERRUPTED: u8 = 130;
 /// Runs an application to its end.
 pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let (text, file) = read_text(&arguments.text)?;
+    let listener = arguments.metrics.as_deref().map(listen).transpose()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let settings = settings(&arguments.text, output(arguments.output), Arc::clone(&clock), true)?;
     let planned = match PlannedApplication::plan(&text, &settings) {
@@ -58,12 +61,20 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
     }
     let stopwatch = Stopwatch::start(Arc::clone(&clock));
     let running = RunningApplication::start(planned, &settings)?;
+    let serving = listener.map(|listener| {
+        messages::say(&format!("metrics: http://{}/metrics", listener.address()));
+        listener.serve(metrics_router(running.observer(), Arc::clone(&clock)))
+    });
+    let serving = serving.transpose()?;
     let interrupted = stop_on_signal(running.stopper())?;
     let shows_progress = arguments.progress || (!arguments.quiet && std::io::stderr().is_terminal());
     while !running.is_over() {
         watch(&running, shows_progress, clock.as_ref());
     }
     let outcome = running.wait();
+    if let Some(serving) = serving {
+        serving.end();
+    }
     for (name, plan) in analyzed {
         let report = outcome.reports.iter().find(|report| report.name == name);
         messages::print(&format!("{plan}\n{}", report.map(ran).unwrap_or_default()));
@@ -76,6 +87,16 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
         summary.say();
     }
     Ok(exit_code(&outcome, interrupted.load(std::sync::atomic::Ordering::Acquire)))
+}
+
+/// Takes the address that the metrics are served at.
+fn listen(address: &str) -> Result<Listener> {
+    let address = address.parse().map_err(|error: std::net::AddrParseError| {
+        Error::invalid(format!("`--metrics {address}` is not ADDRESS:PORT"))
+            .with_hint("as in --metrics 127.0.0.1:9464")
+            .with_cause(error)
+    })?;
+    Listener::bind(address)
 }
 
 /// Waits a while, and shows how far the jobs are.
@@ -203,14 +224,6 @@ fn write_report(summary: &Summary<'_>, path: &PathBuf) -> Result<()> {
     let text = serde_json::to_vec_pretty(summary)
         .map_err(|error| Error::internal("cannot write the report").with_cause(error))?;
     std::fs::write(path, text).map_err(failed)
-}
-
-/// Returns the highest resident memory of this process in bytes, 0 where the system does not say.
-pub(super) fn peak_memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
-    kilobytes.unwrap_or(0) * 1024
 }
 
 fn output(argument: Option<OutputArgument>) -> OutputForm {

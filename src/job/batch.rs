@@ -21,10 +21,11 @@ use parking_lot::Mutex;
 
 use super::dead_letters::{DeadLetters, Failures};
 use super::driver::Ending;
+use super::figures::{add_to_report, observer, state_of};
 use super::loading::{Gate, TableLoad};
 use super::messages::{Permits, SourceClock, StopFlag, ToDriver};
 use super::reader::Reader;
-use super::report::{JobReport, MEND_OR_KEEP, RejectedRecord, SourceReport};
+use super::report::{JobReport, MEND_OR_KEEP, RejectedRecord, SinkReport, SourceReport};
 use super::running::with_clock;
 use super::scan::{Processed, Scan, Ticket};
 use super::threads::spawn;
@@ -69,6 +70,8 @@ pub(super) struct BatchSpec {
 /// A running batch job.
 pub(super) struct BatchJob {
     stop: StopFlag,
+    report: Arc<Mutex<JobReport>>,
+    stopwatch: Stopwatch,
     thread: JoinHandle<(Result<Ending>, JobReport)>,
 }
 
@@ -77,28 +80,32 @@ impl BatchJob {
     pub(super) fn start(spec: BatchSpec) -> Result<Self> {
         let stop = StopFlag::default();
         let flag = stop.clone();
+        let stopwatch = Stopwatch::start(Arc::clone(&spec.clock));
+        let report = Arc::new(Mutex::new(JobReport {
+            mode: "batch",
+            state: "running",
+            name: spec.name.clone(),
+            sinks: vec![SinkReport { to: spec.sink_name.clone(), ..SinkReport::default() }],
+            ..JobReport::default()
+        }));
+        let (told, since) = (Arc::clone(&report), stopwatch.clone());
         let thread = spawn("batch", move || {
-            let stopwatch = Stopwatch::start(Arc::clone(&spec.clock));
-            let report = Arc::new(Mutex::new(JobReport {
-                mode: "batch",
-                name: spec.name.clone(),
-                ..JobReport::default()
-            }));
             let load = spec.load.clone();
-            let ending = begin(spec, &flag, &report);
+            let ending = begin(spec, &flag, &told);
             if let (Err(error), Some(load)) = (&ending, &load) {
                 load.fail(error);
             }
-            let mut report = report.lock().clone();
-            report.seconds = stopwatch.seconds();
-            report.state = match &ending {
-                Ok(Ending::Finished) => "finished",
-                Ok(Ending::Stopped) => "stopped",
-                Err(_) => "failed",
-            };
-            (ending, report)
+            let mut report = told.lock();
+            report.seconds = since.seconds();
+            report.state = state_of(&ending);
+            (ending, report.clone())
         })?;
-        Ok(Self { stop, thread })
+        Ok(Self { stop, report, stopwatch, thread })
+    }
+
+    /// Returns a handle that says what the job has done so far.
+    pub(super) fn observer(&self) -> impl Fn() -> JobReport + Send + Sync + 'static {
+        observer(&self.report, &self.stopwatch)
     }
 
     /// Asks the job to stop.
@@ -181,6 +188,7 @@ fn run(mut spec: BatchSpec, stop: &StopFlag, report: &Arc<Mutex<JobReport>>) -> 
             }
             if batch.num_rows() > 0 {
                 spec.sink.write(&ChangeBatch::inserts(batch))?;
+                report.lock().set_written(spec.sink.written());
             }
         }
         Ok(if stop.is_raised() { Ending::Stopped } else { Ending::Finished })
@@ -193,11 +201,7 @@ fn run(mut spec: BatchSpec, stop: &StopFlag, report: &Arc<Mutex<JobReport>>) -> 
         }
         spec.sink.finish()?;
     }
-    let written = spec.sink.written();
-    let mut report = report.lock();
-    report.rows_out = written.rows;
-    report.bytes_out = written.bytes;
-    report.sinks = vec![super::SinkReport { to: spec.sink_name, rows: written.rows, bytes: written.bytes }];
+    report.lock().set_written(spec.sink.written());
     ending
 }
 
@@ -372,11 +376,16 @@ fn start_reading(scan: crate::sql::plan::ScanPlan, shared: &Arc<Shared>) -> Resu
         })?;
     }
     spawn("reader", move || reader.run())?;
+    let told = Arc::clone(shared);
     spawn("watcher", move || {
         while let Ok(message) = from_reader.recv() {
-            if let (ToDriver::Failed(error), Some(sender)) = (message, senders.first()) {
+            match (message, senders.first()) {
                 // A plan that is gone needs no error.
-                drop(sender.blocking_send(Err(external(error))));
+                (ToDriver::Failed(error), Some(sender)) => drop(sender.blocking_send(Err(external(error)))),
+                (ToDriver::Partitions { partitions, .. }, _) => {
+                    told.report.lock().sources[ordinal].partitions = partitions.len();
+                }
+                _ => {}
             }
         }
     })?;
@@ -416,7 +425,7 @@ impl BatchWorker {
                 report.rejections.push(RejectedRecord { place, message: rejected.message.clone() });
             }
         }
-        super::driver::add_to_report(&mut report, self.source, &processed, true);
+        add_to_report(&mut report, self.source, &processed, true);
         drop(report);
         let letters = processed.letters.drain(..).map(|letter| (self.name.clone(), letter));
         let letters: Vec<_> = letters.collect();

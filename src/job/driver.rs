@@ -9,12 +9,12 @@ use parking_lot::Mutex;
 
 use super::dead_letters::{DeadLetter, DeadLetters};
 use super::driven::{DrivenPartition, DrivenScan};
+use super::figures::{Figures, add_to_report};
 use super::job_time::{advance_sources, moves_by_itself};
 use super::loading::TableLoad;
 use super::messages::{Done, Permits, StopFlag, ToDriver, ToSink};
 use super::progress::{Progress, TakenIn};
 use super::report::{JobReport, MEND_OR_KEEP, RejectedRecord};
-use super::scan::Processed;
 use super::shards::ShardedOperator;
 use super::snapshot::{PartitionSnapshot, Snapshot};
 use crate::connect::{OnError, PartitionId};
@@ -49,8 +49,7 @@ pub(super) struct Driver {
     pub(super) progress: Arc<Progress>,
     pub(super) epoch: u64,
     pub(super) watermark: Watermark,
-    /// The scan and the partition that the watermark waits for.
-    pub(super) held_back_by: Option<(usize, usize)>,
+    pub(super) figures: Figures,
     /// Whether no more input is wanted: a limit is reached.
     pub(super) satisfied: bool,
     /// Whether all that was there when the sources were opened has gone to the sink.
@@ -95,6 +94,7 @@ impl Driver {
             } else if self.scans.iter().all(DrivenScan::is_quiet) {
                 self.progress.rested(self.taken_in(), now);
             }
+            self.refresh_figures();
             // What a source says while everything is being stopped is no reason to fail.
             let stopped = self.stop.is_raised();
             if let Some(error) = failed.filter(|_| !stopped) {
@@ -196,7 +196,7 @@ impl Driver {
                 promises: vec![],
             });
         }
-        self.report.lock().sources[scan].partitions = self.scans[scan].partitions.len();
+        self.report_partitions(scan);
     }
 
     /// Takes the chunks whose predecessors are all done, in order.
@@ -252,6 +252,7 @@ impl Driver {
     }
 
     fn run_epoch(&mut self, ready: Vec<Done>, last: bool) -> Result<()> {
+        let began = self.clock.monotonic_micros();
         self.epoch += 1;
         let epoch = EpochContext { epoch: self.epoch, now_ms: self.clock.now_millis(), last };
         self.epoch_clock.set_millis(epoch.now_ms);
@@ -296,7 +297,7 @@ impl Driver {
             }
         }
         self.check_memory()?;
-        self.say_how_far();
+        self.end_epoch(began);
         self.progress.ran(self.taken_in());
         if self.sink.send(ToSink::Epoch(to_sink, written)).is_err() {
             return Err(Error::internal("the sink is gone"));
@@ -367,35 +368,6 @@ impl Driver {
         self.scans.iter().map(taken).collect()
     }
 
-    /// Writes into the report how far time is, and which partition holds it back.
-    fn say_how_far(&mut self) {
-        let holder = if self.watermark == Watermark::END { None } else { self.holder() };
-        let mut report = self.report.lock();
-        report.epochs = self.epoch;
-        report.watermark = self.watermark;
-        if self.held_back_by != holder {
-            self.held_back_by = holder;
-            let since_ms = self.clock.now_millis();
-            report.held_back_by = holder.map(|(scan, partition)| super::report::HeldBack {
-                source: self.scans[scan].name.clone(),
-                partition: self.scans[scan].partitions[partition].id.to_string(),
-                since_ms,
-            });
-        }
-    }
-
-    /// Returns the partition that is furthest behind, of those that are not idle.
-    fn holder(&self) -> Option<(usize, usize)> {
-        let marks = self.scans.iter().enumerate().flat_map(|(ordinal, scan)| {
-            let partitions = scan.partitions.iter().enumerate();
-            let open = partitions.filter(|(number, _)| !scan.ended && !scan.clock.is_idle(*number));
-            open.filter_map(move |(number, partition)| {
-                Some((partition.watermark(scan.bound_ms)?, (ordinal, number)))
-            })
-        });
-        marks.min().map(|(_, place)| place)
-    }
-
     fn check_memory(&self) -> Result<()> {
         let Some(limit) = self.memory_limit else { return Ok(()) };
         let largest = self.operators.iter().max_by_key(|operator| operator.bytes());
@@ -433,18 +405,4 @@ impl Driver {
         let operators = self.operators.iter_mut().map(ShardedOperator::take_delta).collect::<Result<_>>()?;
         Ok(Snapshot { epoch: self.epoch, watermark: self.watermark, scans, operators })
     }
-}
-
-pub(super) fn add_to_report(report: &mut JobReport, scan: usize, processed: &Processed, passes: bool) {
-    let rejected = processed.rejected.len() as u64;
-    let source = &mut report.sources[scan];
-    source.records += processed.records;
-    source.bytes += processed.bytes;
-    source.rejected += rejected;
-    report.rows_in += processed.records;
-    report.bytes_in += processed.bytes;
-    report.rejected += rejected;
-    report.dead_letters += processed.letters.len() as u64;
-    let rows: usize = processed.output.iter().map(ChangeBatch::num_rows).sum();
-    report.add_tally(scan, &processed.tally, if passes { rows as u64 } else { 0 });
 }

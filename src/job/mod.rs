@@ -14,9 +14,11 @@ mod carry;
 mod dead_letters;
 mod driven;
 mod driver;
+mod figures;
 mod job_time;
 mod loading;
 mod messages;
+mod metrics;
 mod options;
 mod progress;
 mod reader;
@@ -33,8 +35,12 @@ mod trouble;
 pub use dead_letters::Failures;
 pub use driver::Ending;
 pub use loading::{Gate, LoadProgress, LoadState, Loads, OwnLoad, TableLoad};
+pub use metrics::{METRICS, expose};
 pub use options::{DOCS as JOB_OPTION_DOCS, Delivery, JobOptions, Mode};
 pub use progress::TakenIn;
-pub use report::{HeldBack, JobReport, OperatorReport, RejectedRecord, SinkReport, SourceReport};
+pub use report::{
+    HeldBack, JobReport, OperatorReport, PartitionReport, PartitionState, RejectedRecord, SinkReport,
+    SourceReport,
+};
 pub use running::{Job, JobSpec, Outcome};
 pub use snapshot::Snapshot;

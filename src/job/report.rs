@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::connect::Written;
 use crate::flow::Tally;
+use crate::observability::DurationHistogram;
 use crate::time::Watermark;
 
 /// What to do about a record that failed its job.
@@ -30,6 +32,35 @@ pub struct SourceReport {
     pub filtered: u64,
     /// The number of partitions.
     pub partitions: usize,
+    /// How far each partition is, where the job follows its inputs.
+    pub by_partition: Vec<PartitionReport>,
+}
+
+/// How far one partition of a source is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct PartitionReport {
+    /// The partition: a file, or a topic with its number.
+    pub name: String,
+    /// Records read, those before a restart among them.
+    pub records: u64,
+    /// The watermark of the partition's own rows.
+    #[serde(serialize_with = "as_text")]
+    pub watermark: Watermark,
+    /// Whether rows are expected.
+    pub state: PartitionState,
+}
+
+/// Whether a partition's rows are waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PartitionState {
+    /// It may hold the watermark back.
+    #[default]
+    Active,
+    /// Nothing came for the idle timeout: it holds nobody back.
+    Idle,
+    /// No row can come any more.
+    Ended,
 }
 
 /// What one operator took and gave.
@@ -45,7 +76,7 @@ pub struct OperatorReport {
     pub filtered: u64,
     /// Rows of a join that left because they had been kept for `state.ttl`.
     pub expired: u64,
-    /// Bytes of state at the end.
+    /// About how many bytes its state takes.
     pub state_bytes: usize,
 }
 
@@ -135,13 +166,14 @@ pub struct JobReport {
     pub restored_rows: u64,
     /// Epochs run.
     pub epochs: u64,
+    /// How long epochs took, without the wait for the sink.
+    #[serde(skip)]
+    pub epoch_durations: DurationHistogram,
     /// The watermark.
     #[serde(serialize_with = "as_text")]
     pub watermark: Watermark,
     /// The partition that the watermark waits for.
     pub held_back_by: Option<HeldBack>,
-    /// The highest resident memory of the process, in bytes.
-    pub peak_memory_bytes: u64,
     /// By source.
     pub sources: Vec<SourceReport>,
     /// By operator.
@@ -153,6 +185,14 @@ pub struct JobReport {
 }
 
 impl JobReport {
+    /// Takes over what the sink has written so far.
+    pub(crate) fn set_written(&mut self, written: Written) {
+        (self.rows_out, self.bytes_out) = (written.rows, written.bytes);
+        if let Some(sink) = self.sinks.first_mut() {
+            (sink.rows, sink.bytes) = (written.rows, written.bytes);
+        }
+    }
+
     /// Adds what became of the rows of a chunk of source `source`.
     pub(crate) fn add_tally(&mut self, source: usize, tally: &Tally, passed: u64) {
         self.sources[source].late += tally.late;

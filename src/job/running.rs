@@ -13,11 +13,12 @@ use super::carry::Carried;
 use super::dead_letters::{DeadLetters, Failures};
 use super::driven::DrivenScan;
 use super::driver::{Driver, Ending};
+use super::figures::{Figures, observer, state_of};
 use super::loading::{Gate, TableLoad};
 use super::messages::{Permits, SourceClock, StopFlag, ToDriver, ToSink};
 use super::progress::{Progress, TakenIn};
 use super::reader::Reader;
-use super::report::{JobReport, OperatorReport, SinkReport, SourceReport};
+use super::report::{JobReport, SinkReport, SourceReport};
 use super::scan::Scan;
 use super::shards::{ShardedOperator, panicked};
 use super::snapshot::Snapshot;
@@ -130,9 +131,9 @@ impl Job {
         drop((ticket_sender, to_driver));
         let sink = spec.sink;
         let (progress, clock) = (Arc::clone(&driver.progress), Arc::clone(&spec.clock));
-        let (written, failed) = (Arc::clone(&progress), stop.clone());
+        let (written, failed, told) = (Arc::clone(&progress), stop.clone(), Arc::clone(&report));
         let sink = spawn("sink", move || {
-            let ended = catch_unwind(AssertUnwindSafe(|| run_sink(sink, &sink_input, &written)));
+            let ended = catch_unwind(AssertUnwindSafe(|| run_sink(sink, &sink_input, &written, &told)));
             let ended = ended.unwrap_or_else(|cause| Err(panicked("the sink", cause.as_ref())));
             if ended.is_err() {
                 // The driver would only learn of it at its next epoch, for which there may never be a row.
@@ -150,7 +151,7 @@ impl Job {
             }
             driver.stop.raise();
             let snapshot = (record && ending.is_ok()).then(|| driver.snapshot());
-            driver.finish_report();
+            driver.finish_report(&ending);
             (ending, snapshot)
         })?;
         Ok(Self { stop, report, driver, others, sink, stopwatch, progress, clock, gate })
@@ -169,14 +170,22 @@ impl Job {
 
     /// Returns what the job has done so far.
     pub fn progress(&self) -> JobReport {
-        let mut report = self.report.lock().clone();
-        report.seconds = self.stopwatch.seconds();
-        let waiting = self.gate.as_ref().and_then(|gate| gate.waiting(self.clock.monotonic_micros()));
-        if waiting.is_some() {
-            report.state = "waiting";
+        self.observer()()
+    }
+
+    /// Returns a handle that says what the job has done so far.
+    pub fn observer(&self) -> impl Fn() -> JobReport + Send + Sync + 'static {
+        let observe = observer(&self.report, &self.stopwatch);
+        let (gate, clock) = (self.gate.clone(), Arc::clone(&self.clock));
+        move || {
+            let mut report = observe();
+            let waiting = gate.as_ref().and_then(|gate| gate.waiting(clock.monotonic_micros()));
+            if waiting.is_some() {
+                report.state = "waiting";
+            }
+            report.waiting_for = waiting;
+            report
         }
-        report.waiting_for = waiting;
-        report
     }
 
     /// Waits until the sink has all that follows from what is `wanted` of each source, in the order of the plan's
@@ -251,21 +260,13 @@ impl Job {
         report.seconds = self.stopwatch.seconds();
         let ending = match (ending, written) {
             (ending, Ok(written)) => {
-                report.rows_out = written.rows;
-                report.bytes_out = written.bytes;
-                if let Some(sink) = report.sinks.first_mut() {
-                    (sink.rows, sink.bytes) = (written.rows, written.bytes);
-                }
+                report.set_written(written);
                 ending
             }
             // The driver only sees that the sink is gone; the sink knows why.
             (_, Err(error)) => Err(error),
         };
-        report.state = match &ending {
-            Ok(Ending::Finished) => "finished",
-            Ok(Ending::Stopped) => "stopped",
-            Err(_) => "failed",
-        };
+        report.state = state_of(&ending);
         match snapshot.transpose() {
             Ok(snapshot) => Outcome { report, ending, snapshot },
             Err(error) => Outcome { report, ending: Err(error), snapshot: None },
@@ -386,30 +387,12 @@ fn driver(
         report: Arc::clone(report),
         progress: Arc::default(),
         epoch: resuming.map_or(0, |snapshot| snapshot.epoch),
-        held_back_by: None,
+        figures: Figures::default(),
         watermark: resuming.map_or(Watermark::NONE, |snapshot| snapshot.watermark),
         satisfied: false,
         caught_up: false,
         load: spec.load.clone(),
     })
-}
-
-impl Driver {
-    fn finish_report(&self) {
-        let mut report = self.report.lock();
-        report.operators = self
-            .operators
-            .iter()
-            .map(|operator| OperatorReport {
-                name: operator.name.clone(),
-                rows_in: operator.rows_in,
-                rows_out: operator.rows_out,
-                filtered: operator.filtered,
-                expired: operator.expired(),
-                state_bytes: operator.bytes(),
-            })
-            .collect();
-    }
 }
 
 fn resuming_partitions(

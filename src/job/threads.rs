@@ -4,9 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender};
+use parking_lot::Mutex;
 
 use super::messages::{Done, StopFlag, ToDriver, ToSink};
 use super::progress::Progress;
+use super::report::JobReport;
 use super::scan::{Scan, Ticket};
 use super::shards::panicked;
 use crate::connect::{Sink, Written};
@@ -51,6 +53,7 @@ pub(super) fn run_sink(
     mut sink: Box<dyn Sink>,
     input: &Receiver<ToSink>,
     progress: &Progress,
+    report: &Mutex<JobReport>,
 ) -> Result<Written> {
     let mut unflushed = false;
     while let Ok(message) = input.recv() {
@@ -66,11 +69,13 @@ pub(super) fn run_sink(
                     sink.flush()?;
                     unflushed = false;
                 }
+                report.lock().set_written(sink.written());
                 progress.wrote();
             }
             ToSink::CaughtUp => sink.caught_up(),
             ToSink::Finish => {
                 sink.finish()?;
+                report.lock().set_written(sink.written());
                 return Ok(sink.written());
             }
         }

@@ -21,6 +21,7 @@ impl Planning<'_> {
     pub(super) fn plan_queries(&mut self, waiting: Vec<Query>) {
         self.fail_views();
         let mut waiting = self.follow_views(waiting);
+        tell_apart(&mut waiting);
         while !waiting.is_empty() {
             let gives: BTreeSet<String> = waiting.iter().filter_map(Query::gives).collect();
             let next = waiting.iter().position(|query| {
@@ -177,6 +178,19 @@ impl Planning<'_> {
                 last
             }
             None => error,
+        }
+    }
+}
+
+/// Gives each job a name of its own: the second `insert-into-x` is `insert-into-x-2`.
+fn tell_apart(queries: &mut [Query]) {
+    let mut taken = BTreeSet::new();
+    for query in queries {
+        let name = query.name.clone();
+        let mut times = 1;
+        while !taken.insert(query.name.clone()) {
+            times += 1;
+            query.name = format!("{name}-{times}");
         }
     }
 }

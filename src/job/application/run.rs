@@ -237,6 +237,21 @@ impl RunningApplication {
         self.jobs.iter().filter_map(stream).collect()
     }
 
+    /// Returns a handle that says what each job has done so far, also once it has ended.
+    pub fn observer(&self) -> impl Fn() -> Vec<JobReport> + Send + Sync + 'static {
+        let observers: Vec<Box<dyn Fn() -> JobReport + Send + Sync>> = self
+            .jobs
+            .iter()
+            .map(|job| -> Box<dyn Fn() -> JobReport + Send + Sync> {
+                match &job.running {
+                    Running::Stream(job) => Box::new(job.observer()),
+                    Running::Batch(job) => Box::new(job.observer()),
+                }
+            })
+            .collect();
+        move || observers.iter().map(|observe| observe()).collect()
+    }
+
     /// Returns how far the load of each table is.
     pub fn tables(&self) -> Vec<LoadProgress> {
         self.loads.progress(self.clock.monotonic_micros())
