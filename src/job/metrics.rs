@@ -121,7 +121,11 @@ pub fn expose(reports: &[JobReport], now_ms: i64) -> Exposition {
 
 fn job(exposition: &mut Exposition, report: &JobReport, now_ms: i64) {
     let name = [report.name.as_str()];
-    exposition.whole(&RUNNING, &[&report.name, report.mode], u64::from(["waiting", "running"].contains(&report.state)));
+    exposition.whole(
+        &RUNNING,
+        &[&report.name, report.mode],
+        u64::from(["waiting", "running"].contains(&report.state)),
+    );
     let counts = [
         (&READ_ROWS, report.rows_in),
         (&READ_BYTES, report.bytes_in),

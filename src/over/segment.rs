@@ -154,17 +154,7 @@ impl FunctionState {
                 }
             }
             (Self::Recomputed { range: last }, Evaluation::Recomputed(aggregate)) => {
-                for row in segment.rows.clone() {
-                    let range = frame.calculate_range(segment.order, last, segment.length, row)?;
-                    let mut accumulator = aggregate.create_accumulator()?;
-                    input.update(&mut accumulator, range.clone())?;
-                    results.push(if range.is_empty() {
-                        nothing(aggregate)?
-                    } else {
-                        accumulator.evaluate()?
-                    });
-                    *last = range;
-                }
+                recompute(aggregate, last, frame, &input, segment, results)?;
             }
             (Self::NthKnown { known, taken }, Evaluation::NthKnown { nth, nothing }) => {
                 for row in segment.rows.clone() {
@@ -190,14 +180,7 @@ impl FunctionState {
                 }
             }
             (Self::Plain { evaluator }, _) => {
-                let mut values = arguments;
-                if evaluator.include_rank() {
-                    values.extend(segment.order.iter().cloned());
-                }
-                for row in segment.rows.clone() {
-                    let range = evaluator.get_range(row, segment.length)?;
-                    results.push(evaluator.evaluate(&values, &range)?);
-                }
+                evaluate_plain(evaluator.as_mut(), arguments, segment, results)?;
             }
             _ => return Err(Error::internal("the state of another function")),
         }
@@ -225,6 +208,42 @@ impl FunctionState {
             Self::Plain { .. } | Self::NextKnown => {}
         }
     }
+}
+
+/// Evaluates an aggregate that cannot take rows back, over each frame from its beginning.
+fn recompute(
+    aggregate: &AggregateFunctionExpr,
+    last: &mut Range<usize>,
+    frame: &mut WindowFrameContext,
+    input: &Input<'_>,
+    segment: &Segment<'_>,
+    results: &mut Vec<ScalarValue>,
+) -> Result<()> {
+    for row in segment.rows.clone() {
+        let range = frame.calculate_range(segment.order, last, segment.length, row)?;
+        let mut accumulator = aggregate.create_accumulator()?;
+        input.update(&mut accumulator, range.clone())?;
+        results.push(if range.is_empty() { nothing(aggregate)? } else { accumulator.evaluate()? });
+        *last = range;
+    }
+    Ok(())
+}
+
+/// Evaluates a ranking or offset function without a frame.
+fn evaluate_plain(
+    evaluator: &mut dyn PartitionEvaluator,
+    mut values: Vec<ArrayRef>,
+    segment: &Segment<'_>,
+    results: &mut Vec<ScalarValue>,
+) -> Result<()> {
+    if evaluator.include_rank() {
+        values.extend(segment.order.iter().cloned());
+    }
+    for row in segment.rows.clone() {
+        let range = evaluator.get_range(row, segment.length)?;
+        results.push(evaluator.evaluate(&values, &range)?);
+    }
+    Ok(())
 }
 
 fn evaluate_framed(
