@@ -208,6 +208,47 @@ mod cli {
     }
 
     #[test]
+    fn partitions_are_listed_without_reading_them() {
+        let place = Place::new(&[
+            ("day-1.json", "{\"id\": 1}\n"),
+            ("day-2.json", "not read\n"),
+            ("day-3.csv", "x\n"),
+        ]);
+        let show = |more: &str| {
+            format!(
+                "CREATE STREAM days (id BIGINT) WITH ('connector' = 'file', 'path' = 'day-*.json', 'format' = 'json'{more});
+                SHOW PARTITIONS days"
+            )
+        };
+        let ran = place.velo(&["run", "-e", &show("")]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let cells: Vec<Vec<&str>> =
+            ran.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(
+            cells,
+            [
+                ["partition", "bytes", "first_offset", "next_offset", "rows"],
+                ["day-1.json", "10", "-", "-", "-"],
+                ["day-2.json", "9", "-", "-", "-"],
+            ]
+        );
+        let ran = place.velo(&["run", "-e", &show(", 'file.sequence' = 'name'")]);
+        assert!(ran.stdout.lines().nth(1).unwrap().starts_with("day-1.json…"), "{}", ran.stdout);
+        assert_eq!(ran.stdout.lines().nth(1).unwrap().split_whitespace().nth(1), Some("19"));
+
+        std::fs::remove_file(place.path("day-1.json")).unwrap();
+        std::fs::remove_file(place.path("day-2.json")).unwrap();
+        let ran = place.velo(&["run", "-e", &show("")]);
+        assert_eq!(ran.code, 2);
+        ran.says(&["stream `days`: no file matches `day-*.json`"]);
+        // Validation looks at nothing outside.
+        assert_eq!(place.velo(&["validate", "-e", &show("")]).code, 0);
+        let ran = place.velo(&["validate", "-e", "SHOW PARTITIONS days"]);
+        assert_eq!(ran.code, 2);
+        ran.says(&["days"]);
+    }
+
+    #[test]
     fn a_malformed_record_is_named_by_file_line_and_byte() {
         let text = "{\"id\": 1, \"n\": 5}\n{\"id\": 2, \"n\": }\n{\"id\": 3, \"n\": 7}\n";
         let place = Place::new(&[("in.json", text)]);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 
-use crate::connect::{ChunkLimits, Sink, Source};
-use crate::error::Result;
+use crate::connect::{ChunkLimits, PartitionId, Sink, Source};
+use crate::error::{Error, Result};
 use crate::format::Decoder;
 use crate::time::Clock;
 
@@ -34,6 +34,26 @@ impl ReadRequest {
     }
 }
 
+/// What is known of a partition without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownPartition {
+    /// Its name.
+    pub id: PartitionId,
+    /// How many bytes it has outside.
+    pub bytes: Option<u64>,
+    /// The offset of the first record that there is, and the one that the next record will get.
+    pub offsets: Option<(i64, i64)>,
+    /// How many rows it has.
+    pub rows: Option<u64>,
+}
+
+impl KnownPartition {
+    /// Says of a partition no more than its name.
+    pub fn named(id: PartitionId) -> Self {
+        Self { id, bytes: None, offsets: None, rows: None }
+    }
+}
+
 /// Where the rows of a stream come from.
 pub trait SourceConnector: Debug + Send + Sync {
     /// Says what is read, for `EXPLAIN` and messages: ``file `trades.csv` (csv)``.
@@ -58,6 +78,11 @@ pub trait SourceConnector: Debug + Send + Sync {
     /// Returns whether the records have headers.
     fn has_headers(&self) -> bool {
         false
+    }
+
+    /// Returns the partitions that there are now; this may wait for the outside, but reads no record.
+    fn partitions(&self) -> Result<Vec<KnownPartition>> {
+        Err(Error::not_yet(format!("listing the partitions of {}", self.describe())))
     }
 
     /// Opens the source for reading from its start.

@@ -25,7 +25,9 @@ mod text_format;
 mod time_options;
 
 pub use change_encoding::{APPENDED_CHANGELOG_DOC, CHANGELOG_DOC, ChangeEncoding};
-pub use connector::{ChangelogForm, HEADERS, ReadRequest, SinkConnector, SourceConnector, WriteRequest};
+pub use connector::{
+    ChangelogForm, HEADERS, KnownPartition, ReadRequest, SinkConnector, SourceConnector, WriteRequest,
+};
 pub use numbered::Pace;
 pub use options::{ByteSize, OptionDoc, OptionValue, Options};
 pub use registry::{CONNECTORS, ConnectorDoc, Declaration, Declared, DeclaredSource, declare};

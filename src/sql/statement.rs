@@ -174,6 +174,8 @@ pub enum ShowKind {
     Connectors,
     /// `SHOW CREATE STREAM|TABLE|VIEW name`
     Create(RelationKind, Name),
+    /// `SHOW PARTITIONS name`
+    Partitions(Name),
 }
 
 /// `CREATE STREAM|TABLE name (…) WITH (…)`.

@@ -47,9 +47,17 @@ fn windows_go_from_topic_to_topic_with_key_and_timestamp() {
                'auto.offset.reset' = 'earliest', 'scan.end' = 'latest');
          CREATE STREAM totals WITH ('connector' = 'kafka', 'topic' = '{output}', 'bootstrap.servers' = '{brokers}',
                'topic.create' = '1') AS
-         SELECT symbol PRIMARY KEY, window_end, SUM(price) AS total FROM trades WINDOW TUMBLING(10s) GROUP BY symbol;"
+         SELECT symbol PRIMARY KEY, window_end, SUM(price) AS total FROM trades WINDOW TUMBLING(10s) GROUP BY symbol;
+         SHOW PARTITIONS trades;"
     );
-    velo(&sql);
+    let known = velo(&sql);
+    let mut records = 0;
+    for (number, line) in known.lines().skip(1).enumerate() {
+        let cells: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!(cells[..3], [&format!("{input}/{number}"), "-", "0"], "{known}");
+        records += cells[3].parse::<i64>().unwrap();
+    }
+    assert_eq!((known.lines().count(), records), (3, 5), "{known}");
     let mut rows: Vec<(String, String, Option<i64>)> = server
         .consume(output)
         .into_iter()

@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 use crate::connect::line_cutter::{Cut, LineCutter, endless};
 use crate::connect::text_format::{DecodeSettings, take_decode_settings, take_format};
 use crate::connect::{
-    Chunk, OptionDoc, Options, PartitionId, Payload, Polled, Position, ReadRequest, Source, SourceConnector,
-    TextFormat,
+    Chunk, KnownPartition, OptionDoc, Options, PartitionId, Payload, Polled, Position, ReadRequest, Source,
+    SourceConnector, TextFormat,
 };
 use crate::error::{Error, Result};
 use crate::format::Decoder;
@@ -89,6 +89,10 @@ impl SourceConnector for StdinConnector {
         }
         let inferred = self.format.infer(&sample, self.decode.infer_decimal);
         inferred.map_err(|error| error.within("standard input"))
+    }
+
+    fn partitions(&self) -> Result<Vec<KnownPartition>> {
+        Ok(vec![KnownPartition::named(PartitionId(Arc::from("stdin")))])
     }
 
     fn open(&self, request: &ReadRequest) -> Result<Box<dyn Source>> {

@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use super::columns::error_columns;
 use super::log::{SEGMENT_ENDING, SEGMENT_NAME};
 use crate::connect::file::FileSourceConnector;
-use crate::connect::{ReadRequest, Source, SourceConnector};
+use crate::connect::{KnownPartition, ReadRequest, Source, SourceConnector};
 use crate::error::Result;
 use crate::format::Decoder;
 
@@ -38,6 +38,10 @@ impl SourceConnector for ErrorTableConnector {
 
     fn infer_schema(&self) -> Result<SchemaRef> {
         Ok(error_columns())
+    }
+
+    fn partitions(&self) -> Result<Vec<KnownPartition>> {
+        self.files.partitions()
     }
 
     fn open(&self, request: &ReadRequest) -> Result<Box<dyn Source>> {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::compression::Compression;
-use super::listing::{total_bytes, unreadable};
+use super::listing::{partition_id, total_bytes, unreadable};
 use crate::connect::line_cutter::{Cut, LineCutter, endless};
 use crate::connect::{
     Chunk, ChunkLimits, Origin, PartitionId, Payload, Polled, Position, Source, TextFormat,
@@ -53,10 +53,6 @@ impl LineFiles {
         header: Option<Vec<String>>,
         files: Vec<Vec<PathBuf>>,
     ) -> Self {
-        let name = |files: &Vec<PathBuf>| {
-            let first = files.first().map(|path| path.display().to_string()).unwrap_or_default();
-            PartitionId(Arc::from(if files.len() > 1 { format!("{first}…") } else { first }))
-        };
         Self {
             format,
             compression,
@@ -64,7 +60,7 @@ impl LineFiles {
             header,
             total: total_bytes(files.iter().flatten()),
             read: Arc::default(),
-            partitions: files.iter().map(name).collect(),
+            partitions: files.iter().map(|files| partition_id(files)).collect(),
             seeks: vec![Position(0); files.len()],
             files,
             partition: 0,

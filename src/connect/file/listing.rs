@@ -3,6 +3,7 @@
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
+use crate::connect::PartitionId;
 use crate::error::{Error, Result};
 
 /// In which order the files of a glob make one partition (`file.sequence`).
@@ -71,6 +72,12 @@ pub(super) fn in_sequence(mut files: Vec<PathBuf>, sequence: Sequence) -> Result
 pub(super) fn total_bytes<'a>(files: impl Iterator<Item = &'a PathBuf>) -> Option<u64> {
     let length = |path: &PathBuf| path.metadata().ok().filter(Metadata::is_file).map(|found| found.len());
     files.map(length).sum()
+}
+
+/// Returns the name of the partition that `files` make.
+pub(super) fn partition_id(files: &[PathBuf]) -> PartitionId {
+    let first = files.first().map(|path| path.display().to_string()).unwrap_or_default();
+    PartitionId(if files.len() > 1 { format!("{first}…").into() } else { first.into() })
 }
 
 /// Returns the error for a file that cannot be read.

@@ -8,14 +8,14 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use super::compression::Compression;
 use super::line_sink::LineSink;
 use super::lines::LineFiles;
-use super::listing::{Sequence, files, in_sequence, no_file, unreadable};
+use super::listing::{Sequence, files, in_sequence, no_file, partition_id, total_bytes, unreadable};
 use super::parquet_sink::ParquetSink;
 use super::parquet_source::{ParquetFiles, metadata};
 use crate::connect::line_cutter::LineCutter;
 use crate::connect::text_format::{DecodeSettings, take_decode_settings, take_format};
 use crate::connect::{
-    APPENDED_CHANGELOG_DOC, ChangeEncoding, ChangelogForm, OptionDoc, Options, ReadRequest, Sink,
-    SinkConnector, Source, SourceConnector, TextFormat, WriteRequest,
+    APPENDED_CHANGELOG_DOC, ChangeEncoding, ChangelogForm, KnownPartition, OptionDoc, Options, ReadRequest,
+    Sink, SinkConnector, Source, SourceConnector, TextFormat, WriteRequest,
 };
 use crate::error::{Error, Result};
 use crate::format::Decoder;
@@ -127,7 +127,7 @@ impl FileSourceConnector {
         }
     }
 
-    fn partitions(&self) -> Result<Vec<Vec<PathBuf>>> {
+    fn files_of_partitions(&self) -> Result<Vec<Vec<PathBuf>>> {
         let files = match files(&self.path, self.recursive)? {
             files if !files.is_empty() => files,
             _ if self.may_go => return Ok(vec![]),
@@ -140,7 +140,7 @@ impl FileSourceConnector {
     }
 
     fn first_file(&self) -> Result<PathBuf> {
-        let first = self.partitions()?.into_iter().flatten().next();
+        let first = self.files_of_partitions()?.into_iter().flatten().next();
         first.ok_or_else(|| Error::invalid(format!("no file matches `{}`", self.path)))
     }
 
@@ -196,8 +196,16 @@ impl SourceConnector for FileSourceConnector {
         inferred.map_err(|error| error.within(format!("file `{}`", path.display())))
     }
 
+    fn partitions(&self) -> Result<Vec<KnownPartition>> {
+        let known = |files: Vec<PathBuf>| KnownPartition {
+            bytes: total_bytes(files.iter()),
+            ..KnownPartition::named(partition_id(&files))
+        };
+        Ok(self.files_of_partitions()?.into_iter().map(known).collect())
+    }
+
     fn open(&self, request: &ReadRequest) -> Result<Box<dyn Source>> {
-        let partitions = self.partitions()?;
+        let partitions = self.files_of_partitions()?;
         Ok(match &self.format {
             Some(format) => {
                 let header = self.header(format)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 use crate::connect::generator::{GeneratorOptions, GeneratorRules, GeneratorSource, time_millis};
-use crate::connect::{OptionDoc, Options, ReadRequest, Source, SourceConnector};
+use crate::connect::{KnownPartition, OptionDoc, Options, ReadRequest, Source, SourceConnector};
 use crate::error::{Error, Result};
 use crate::format::Decoder;
 
@@ -84,6 +84,10 @@ impl SourceConnector for GeneratorConnector {
 
     fn infer_schema(&self) -> Result<SchemaRef> {
         Ok(Arc::clone(&self.schema))
+    }
+
+    fn partitions(&self) -> Result<Vec<KnownPartition>> {
+        self.options.known_partitions()
     }
 
     fn open(&self, request: &ReadRequest) -> Result<Box<dyn Source>> {

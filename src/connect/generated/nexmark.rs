@@ -3,7 +3,7 @@
 use arrow::datatypes::SchemaRef;
 
 use crate::connect::nexmark::{NexmarkKind, NexmarkOptions, NexmarkSource};
-use crate::connect::{OptionDoc, Options, ReadRequest, Source, SourceConnector};
+use crate::connect::{KnownPartition, OptionDoc, Options, ReadRequest, Source, SourceConnector};
 use crate::error::{Error, Result};
 use crate::format::Decoder;
 
@@ -84,6 +84,10 @@ impl SourceConnector for NexmarkConnector {
 
     fn infer_schema(&self) -> Result<SchemaRef> {
         Ok(self.options.kind.schema())
+    }
+
+    fn partitions(&self) -> Result<Vec<KnownPartition>> {
+        self.options.known_partitions()
     }
 
     fn open(&self, request: &ReadRequest) -> Result<Box<dyn Source>> {

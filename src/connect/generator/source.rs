@@ -8,8 +8,8 @@ use arrow::datatypes::{Schema, SchemaRef};
 
 use super::column::DueTimes;
 use super::rules::GeneratorRules;
-use crate::connect::numbered::{NumberedRows, NumberedSource, Plan};
-use crate::connect::{ChunkLimits, Pace, PartitionId, Polled, Position, Source};
+use crate::connect::numbered::{NumberedRows, NumberedSource, Plan, known_partitions};
+use crate::connect::{ChunkLimits, KnownPartition, Pace, PartitionId, Polled, Position, Source};
 use crate::error::Result;
 use crate::time::Clock;
 
@@ -37,6 +37,13 @@ pub struct GeneratorOptions {
 impl Default for GeneratorOptions {
     fn default() -> Self {
         Self { rows: None, rows_per_second: None, seed: 0, start_time_millis: None, partitions: 1 }
+    }
+}
+
+impl GeneratorOptions {
+    /// Returns the partitions, with how many rows each will have.
+    pub fn known_partitions(&self) -> Result<Vec<KnownPartition>> {
+        known_partitions(self.partitions, self.rows, 1)
     }
 }
 

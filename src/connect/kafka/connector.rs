@@ -9,12 +9,13 @@ use arrow::datatypes::{Schema, SchemaRef};
 use super::settings::{
     Changelog, DeliveryProfile, KafkaSinkSettings, KafkaSourceSettings, KeyFormat, StartAt,
 };
+use super::source::known_partitions;
 use super::{KafkaSink, KafkaSource};
 use crate::connect::generator::time_millis;
 use crate::connect::text_format::{DecodeSettings, take_decode_settings, take_format};
 use crate::connect::{
-    CHANGELOG_DOC, ChangelogForm, ChunkLimits, HEADERS, OptionDoc, Options, Payload, Polled, ReadRequest,
-    Sink, SinkConnector, Source, SourceConnector, TextFormat, WriteRequest,
+    CHANGELOG_DOC, ChangelogForm, ChunkLimits, HEADERS, KnownPartition, OptionDoc, Options, Payload, Polled,
+    ReadRequest, Sink, SinkConnector, Source, SourceConnector, TextFormat, WriteRequest,
 };
 use crate::error::{Error, Result};
 use crate::format::{Decoder, Encoder};
@@ -186,6 +187,10 @@ impl SourceConnector for KafkaSourceConnector {
         .with_hint(
             "declare the columns: CREATE STREAM … (a BIGINT, …) WITH (…), or set `topic.wait.timeout`",
         ))
+    }
+
+    fn partitions(&self) -> Result<Vec<KnownPartition>> {
+        known_partitions(&self.settings)
     }
 
     fn open(&self, request: &ReadRequest) -> Result<Box<dyn Source>> {

@@ -10,6 +10,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{ClientEvents, Consumer};
 use super::trouble::{Trouble, judge, kind};
+use crate::connect::PartitionId;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long brokers may take to answer in all before they count as unreachable.
@@ -28,6 +29,13 @@ pub(super) struct Place {
     pub(super) low: i64,
     /// The offset that the next record will get, or the end of the last finished transaction.
     pub(super) high: i64,
+}
+
+impl Place {
+    /// Returns the name of the partition.
+    pub(super) fn id(&self) -> PartitionId {
+        PartitionId(format!("{}/{}", self.topic, self.number).into())
+    }
 }
 
 /// Returns the error for brokers that do not answer.

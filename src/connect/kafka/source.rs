@@ -14,7 +14,7 @@ use super::lane::{Drained, Lane};
 use super::lookup::{self, ANSWER_TIMEOUT, Place};
 use super::settings::{KafkaSourceSettings, StartAt};
 use super::trouble::{Trouble, judge, kind};
-use crate::connect::{Chunk, ChunkLimits, PartitionId, Payload, Polled, Position, Source};
+use crate::connect::{Chunk, ChunkLimits, KnownPartition, PartitionId, Payload, Polled, Position, Source};
 use crate::error::{Error, Result};
 
 /// Events of the client that one poll serves besides records.
@@ -63,15 +63,7 @@ impl KafkaSource {
     /// does not accept its settings.
     pub fn try_new(settings: KafkaSourceSettings, limits: ChunkLimits) -> Result<Self> {
         let probe = client::consumer(&settings, 1)?;
-        let mut names = Vec::new();
-        for topic in &settings.topics {
-            let count = await_topic(&probe, &settings, topic)?;
-            names.extend(chosen(topic, count, settings.partitions.as_deref())?);
-        }
-        if names.is_empty() {
-            return Err(Error::invalid("a Kafka source needs at least one topic and partition"));
-        }
-        let places = lookup::places(&probe, &names, ANSWER_TIMEOUT)?;
+        let (names, places) = find(&probe, &settings)?;
         let starts: Vec<i64> = match settings.start {
             StartAt::Earliest => places.iter().map(|place| place.low).collect(),
             StartAt::Latest => places.iter().map(|place| place.high).collect(),
@@ -80,10 +72,7 @@ impl KafkaSource {
                 places.iter().zip(found).map(|(place, at)| at.unwrap_or(place.high)).collect()
             }
         };
-        let partitions = places
-            .iter()
-            .map(|place| PartitionId(format!("{}/{}", place.topic, place.number).into()))
-            .collect();
+        let partitions = places.iter().map(Place::id).collect();
         let lanes: Vec<Lane> = places
             .into_iter()
             .zip(starts)
@@ -335,6 +324,30 @@ fn await_topic(probe: &Consumer, settings: &KafkaSourceSettings, topic: &str) ->
             }
         }
     }
+}
+
+/// Finds the partitions to read, and where they begin and end.
+fn find(probe: &Consumer, settings: &KafkaSourceSettings) -> Result<(Vec<(String, i32)>, Vec<Place>)> {
+    let mut names = Vec::new();
+    for topic in &settings.topics {
+        let count = await_topic(probe, settings, topic)?;
+        names.extend(chosen(topic, count, settings.partitions.as_deref())?);
+    }
+    if names.is_empty() {
+        return Err(Error::invalid("a Kafka source needs at least one topic and partition"));
+    }
+    let places = lookup::places(probe, &names, ANSWER_TIMEOUT)?;
+    Ok((names, places))
+}
+
+/// Returns the partitions that a source would read, with the offsets that they have now.
+pub(super) fn known_partitions(settings: &KafkaSourceSettings) -> Result<Vec<KnownPartition>> {
+    let (_, places) = find(&client::consumer(settings, 1)?, settings)?;
+    let known = |place: Place| KnownPartition {
+        offsets: Some((place.low, place.high)),
+        ..KnownPartition::named(place.id())
+    };
+    Ok(places.into_iter().map(known).collect())
 }
 
 /// Returns the partitions of `topic` to read.

@@ -6,7 +6,9 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 
 use super::stream::{Found, MemoryStream};
-use crate::connect::{Chunk, PartitionId, Payload, Polled, Position, ReadRequest, Source, SourceConnector};
+use crate::connect::{
+    Chunk, KnownPartition, PartitionId, Payload, Polled, Position, ReadRequest, Source, SourceConnector,
+};
 use crate::error::{Error, Result};
 use crate::format::Decoder;
 use crate::time::Watermark;
@@ -39,6 +41,11 @@ impl SourceConnector for MemorySourceConnector {
 
     fn infer_schema(&self) -> Result<SchemaRef> {
         Ok(Arc::clone(self.stream.schema()))
+    }
+
+    fn partitions(&self) -> Result<Vec<KnownPartition>> {
+        let id = PartitionId(Arc::from(self.stream.name()));
+        Ok(vec![KnownPartition { rows: u64::try_from(self.stream.rows()).ok(), ..KnownPartition::named(id) }])
     }
 
     fn open(&self, request: &ReadRequest) -> Result<Box<dyn Source>> {

@@ -7,8 +7,8 @@ use arrow::array::RecordBatch;
 
 use super::generator::NexmarkGenerator;
 use super::kind::NexmarkKind;
-use crate::connect::numbered::{NumberedRows, NumberedSource, Plan};
-use crate::connect::{ChunkLimits, Pace, PartitionId, Polled, Position, Source};
+use crate::connect::numbered::{NumberedRows, NumberedSource, Plan, known_partitions};
+use crate::connect::{ChunkLimits, KnownPartition, Pace, PartitionId, Polled, Position, Source};
 use crate::error::Result;
 use crate::time::Clock;
 
@@ -43,6 +43,12 @@ impl NexmarkOptions {
             base_time_millis: 1_767_225_600_000,
             partitions: 1,
         }
+    }
+
+    /// Returns the partitions, with how many rows each will have.
+    pub fn known_partitions(&self) -> Result<Vec<KnownPartition>> {
+        let rows = self.events.map(|events| self.kind.rows_below(events));
+        known_partitions(self.partitions, rows, self.kind.per_round())
     }
 }
 

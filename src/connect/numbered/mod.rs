@@ -11,4 +11,4 @@ mod source;
 mod tests;
 
 pub use pace::Pace;
-pub(super) use source::{NumberedRows, NumberedSource, Plan};
+pub(super) use source::{NumberedRows, NumberedSource, Plan, known_partitions};

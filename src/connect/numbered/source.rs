@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 
 use super::pace::Pace;
 use super::shares::Shares;
-use crate::connect::{Chunk, ChunkLimits, PartitionId, Payload, Polled, Position};
+use crate::connect::{Chunk, ChunkLimits, KnownPartition, PartitionId, Payload, Polled, Position};
 use crate::error::{Error, Result};
 use crate::time::Clock;
 
@@ -68,17 +68,41 @@ pub(in crate::connect) struct NumberedSource<R> {
     clock: Arc<dyn Clock>,
 }
 
+fn check_partitions(count: usize) -> Result<()> {
+    if count == 0 || count > 4_096 {
+        return Err(Error::invalid(format!("{count} partitions are not possible"))
+            .with_hint("give from 1 to 4096 partitions"));
+    }
+    Ok(())
+}
+
+fn partition_id(number: usize) -> PartitionId {
+    PartitionId(number.to_string().into())
+}
+
+/// Returns the partitions of a source of `rows` rows, none for endless ones, of which blocks of `block` go round.
+pub(in crate::connect) fn known_partitions(
+    partitions: usize,
+    rows: Option<u64>,
+    block: u64,
+) -> Result<Vec<KnownPartition>> {
+    check_partitions(partitions)?;
+    let shares = Shares { partitions: partitions as u64, block };
+    let known = |number: usize| KnownPartition {
+        rows: rows.map(|rows| shares.count_below(number as u64, rows)),
+        ..KnownPartition::named(partition_id(number))
+    };
+    Ok((0..partitions).map(known).collect())
+}
+
 impl<R: NumberedRows> NumberedSource<R> {
     /// Opens the rows from number 0 on.
     pub(in crate::connect) fn try_new(mut rows: R, plan: Plan, clock: Arc<dyn Clock>) -> Result<Self> {
-        if plan.partitions == 0 || plan.partitions > 4_096 {
-            return Err(Error::invalid(format!("{} partitions are not possible", plan.partitions))
-                .with_hint("give from 1 to 4096 partitions"));
-        }
+        check_partitions(plan.partitions)?;
         let sample = rows.make(&(0..plan.rows.unwrap_or(32).min(32)).collect::<Vec<_>>())?;
         let row_bytes = sample_bytes(&sample)?.div_ceil(sample.num_rows().max(1)).max(1);
         let chunk_rows = plan.limits.rows.min(plan.limits.bytes / row_bytes).max(1);
-        let ids = (0..plan.partitions).map(|number| PartitionId(number.to_string().into())).collect();
+        let ids = (0..plan.partitions).map(partition_id).collect();
         let partitions = (0..plan.partitions).map(|_| Partition { next: 0, end_said: false }).collect();
         Ok(Self {
             rows,

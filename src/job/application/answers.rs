@@ -34,7 +34,8 @@ impl Planning<'_> {
 /// Returns the stream or table that is asked about.
 fn subject(statement: &Statement) -> Option<&String> {
     match statement {
-        Statement::Describe { name, .. } | Statement::Show { what: ShowKind::Create(_, name), .. } => {
+        Statement::Describe { name, .. }
+        | Statement::Show { what: ShowKind::Create(_, name) | ShowKind::Partitions(name), .. } => {
             Some(&name.value)
         }
         _ => None,
@@ -57,6 +58,9 @@ fn answer(
             let kind = if is_table { RelationKind::Table } else { RelationKind::Stream }.keyword();
             Ok(format!("CREATE {kind} {} (\n{}\n)", name.value, columns.join(",\n")))
         }
+        Statement::Show { what: ShowKind::Partitions(name), .. } => {
+            super::partitions::show(&name.value, catalog, settings)
+        }
         Statement::Show { what, like } => {
             let names: Vec<String> = match what {
                 ShowKind::Streams => {
@@ -71,7 +75,7 @@ fn answer(
                     .into_iter()
                     .map(|entry| format!("{}: {}", entry.name, entry.help))
                     .collect(),
-                ShowKind::Jobs | ShowKind::Create(..) => {
+                ShowKind::Jobs | ShowKind::Create(..) | ShowKind::Partitions(_) => {
                     return Err(Error::not_yet("`SHOW` of jobs in an application")
                         .with_hint("`SHOW STREAMS` lists what the file declares"));
                 }
@@ -85,7 +89,8 @@ fn answer(
     }
 }
 
-fn describe(name: &str, catalog: &mut Catalog, settings: &Settings) -> Result<String> {
+/// Sees that `name` is declared.
+pub(super) fn find(name: &str, catalog: &mut Catalog) -> Result<()> {
     if name == ERROR_TABLE {
         catalog.declare_errors(Path::new(ErrorTableSettings::LOCATION));
     }
@@ -93,6 +98,11 @@ fn describe(name: &str, catalog: &mut Catalog, settings: &Settings) -> Result<St
         let inputs = crate::sql::plan::Inputs { names: catalog.names(), ..Default::default() };
         return Err(Planner::unknown_relation(name, &inputs));
     }
+    Ok(())
+}
+
+fn describe(name: &str, catalog: &mut Catalog, settings: &Settings) -> Result<String> {
+    find(name, catalog)?;
     let relation = catalog.relation(name, None, settings)?;
     let mut text = String::new();
     for field in relation.schema.fields() {

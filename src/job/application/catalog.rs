@@ -15,7 +15,7 @@ use crate::config::{
 use crate::connect::error_table::{ERROR_TABLE, ErrorTableConnector, error_columns};
 use crate::connect::memory::{MemorySinkConnector, MemorySourceConnector, MemoryStream};
 use crate::connect::predecessor::{Direction, Translated, translate, uri_entries};
-use crate::connect::{Declaration, DeclaredSource, OnError, SinkConnector, declare};
+use crate::connect::{Declaration, DeclaredSource, OnError, SinkConnector, SourceConnector, declare};
 use crate::error::{Error, Result};
 use crate::job::Loads;
 use crate::sql::plan::suggested_columns;
@@ -278,6 +278,15 @@ impl Catalog {
         })
     }
 
+    /// Returns where the rows of a declared stream come from.
+    ///
+    /// # Errors
+    /// Invalid, if it can only be written.
+    pub(super) fn source(&self, name: &str) -> Result<&Arc<dyn SourceConnector>> {
+        let source = self.get(name).and_then(|declared| declared.source.as_ref());
+        source.map(|source| &source.connector).ok_or_else(|| unreadable(name))
+    }
+
     /// Returns a stream or table as a relation to read. Columns that nobody declared are inferred from the data; where
     /// nobody may look at them, `query` suggests them.
     pub(super) fn relation(
@@ -296,7 +305,7 @@ impl Catalog {
             return Ok(Arc::clone(relation));
         }
         let Some(source) = &declared.source else {
-            return Err(Error::invalid(format!("`{name}` can be written, but not read")));
+            return Err(unreadable(name));
         };
         let watermark = declared.watermark.as_ref();
         let (schema, suggested) = schema(name, &declared.columns, source, watermark, (query, settings))?;
@@ -369,6 +378,10 @@ fn schema(
 fn no_key(name: &str) -> Error {
     Error::invalid(format!("table `{name}` has no key"))
         .with_hint("mark the columns that tell its rows apart: `id BIGINT PRIMARY KEY`, or `PRIMARY KEY (a, b)`; rows without a key are a stream: CREATE STREAM …")
+}
+
+fn unreadable(name: &str) -> Error {
+    Error::invalid(format!("`{name}` can be written, but not read"))
 }
 
 /// Returns the error for reading a result that withdraws rows.

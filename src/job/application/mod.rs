@@ -9,6 +9,7 @@ mod destination;
 mod explain;
 mod graph;
 mod order;
+mod partitions;
 mod planning;
 mod reading;
 mod run;

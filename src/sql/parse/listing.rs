@@ -57,7 +57,10 @@ pub(super) fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
             like(cursor)?;
             return done(cursor, "SHOW TOPICS");
         }
-        "PARTITIONS" => return named(cursor, "SHOW PARTITIONS"),
+        "PARTITIONS" => {
+            let name = take_name(cursor, "the name of a stream")?;
+            return Ok(Statement::Show { what: ShowKind::Partitions(name), like: None });
+        }
         "VERSIONS" => return named(cursor, "SHOW VERSIONS"),
         "SCHEMA" => return named(cursor, "SHOW SCHEMA"),
         "PROPERTIES" => {
