@@ -213,6 +213,11 @@ impl Operator for ChangingAggregate {
         arrived + self.windows.values().map(KeyedStates::bytes).sum::<usize>()
     }
 
+    fn rows(&self) -> Option<usize> {
+        let arrived: usize = self.arrived.values().flatten().map(|part| part.rows).sum();
+        Some(arrived + self.windows.values().map(KeyedStates::len).sum::<usize>())
+    }
+
     fn is_due(&self, now_ms: Option<i64>) -> bool {
         self.pace.is_due(now_ms)
     }

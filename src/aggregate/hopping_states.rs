@@ -90,6 +90,12 @@ impl HoppingStates {
         Ok(live)
     }
 
+    /// Returns the number of partial states.
+    pub(super) fn len(&self) -> usize {
+        let parts = self.panes.values().chain(self.partly_late.values()).flatten();
+        parts.map(|part| part.rows).sum()
+    }
+
     /// Returns about how many bytes the states take.
     pub(super) fn bytes(&self) -> usize {
         let parts = self.panes.values().chain(self.partly_late.values()).flatten();

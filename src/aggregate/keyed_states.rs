@@ -65,6 +65,11 @@ impl KeyedStates {
         })
     }
 
+    /// Returns the number of groups.
+    pub(super) fn len(&self) -> usize {
+        self.groups.len()
+    }
+
     /// Returns about how many bytes the states take.
     pub(super) fn bytes(&self) -> usize {
         self.groups.bytes() + self.distinct.bytes() + self.latest.bytes() + self.touched_as.capacity() * 4

@@ -129,6 +129,10 @@ impl Operator for RetractingAggregate {
         self.states.bytes()
     }
 
+    fn rows(&self) -> Option<usize> {
+        Some(self.states.len())
+    }
+
     fn is_due(&self, now_ms: Option<i64>) -> bool {
         self.pace.is_due(now_ms)
     }

@@ -205,6 +205,11 @@ impl RetractingStates {
         if is_empty { Ok(()) } else { Err(withdrawn_unseen()) }
     }
 
+    /// Returns the number of groups.
+    pub(super) fn len(&self) -> usize {
+        self.groups.len()
+    }
+
     /// Returns about how many bytes the states take.
     pub(super) fn bytes(&self) -> usize {
         self.key_bytes

@@ -221,6 +221,10 @@ impl Operator for SessionAggregate {
         self.states.bytes()
     }
 
+    fn rows(&self) -> Option<usize> {
+        Some(self.states.len())
+    }
+
     fn is_due(&self, now_ms: Option<i64>) -> bool {
         self.pace.is_due(now_ms)
     }

@@ -235,6 +235,11 @@ impl SessionStates {
         self.fragments.len()
     }
 
+    /// Returns the number of fragments of sessions.
+    pub(super) fn len(&self) -> usize {
+        self.alive
+    }
+
     /// Returns about how many bytes the states take.
     pub(super) fn bytes(&self) -> usize {
         let fragments: usize =

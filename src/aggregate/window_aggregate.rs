@@ -152,6 +152,13 @@ impl Operator for FinalAggregate {
         }
     }
 
+    fn rows(&self) -> Option<usize> {
+        Some(match &self.states {
+            States::Apart(windows) => windows.values().map(LiveStates::len).sum(),
+            States::Overlapping(panes) => panes.len(),
+        })
+    }
+
     fn watermark_behind(&self, watermark: Watermark) -> Watermark {
         self.spec.window.as_ref().map_or(watermark, |key| watermark.minus(key.grace_ms()))
     }

@@ -79,6 +79,10 @@ impl Operator for Limit {
         0
     }
 
+    fn rows(&self) -> Option<usize> {
+        Some(0)
+    }
+
     fn wants_more(&self) -> bool {
         self.taken < self.end()
     }

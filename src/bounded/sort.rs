@@ -98,4 +98,8 @@ impl Operator for Sort {
     fn bytes(&self) -> usize {
         self.kept.iter().map(RecordBatch::get_array_memory_size).sum()
     }
+
+    fn rows(&self) -> Option<usize> {
+        Some(self.rows)
+    }
 }

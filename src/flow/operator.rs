@@ -65,6 +65,11 @@ pub trait Operator: Send {
         0
     }
 
+    /// Returns how many rows, groups or sessions the state holds, where the operator knows without counting.
+    fn rows(&self) -> Option<usize> {
+        None
+    }
+
     /// Returns whether changes are held back that wait for the clock to show `now_ms` or less; `None` stands for any
     /// time.
     fn is_due(&self, _now_ms: Option<i64>) -> bool {

@@ -77,6 +77,16 @@ impl Pending {
         times.min().map_or(Watermark::END, Watermark::from_millis)
     }
 
+    /// Returns the number of rows.
+    pub fn len(&self) -> usize {
+        self.batches.iter().map(|waiting| waiting.rows.num_rows()).sum()
+    }
+
+    /// Returns whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
     /// Returns about how many bytes the rows take.
     pub fn bytes(&self) -> usize {
         self.batches.iter().map(|waiting| waiting.rows.get_array_memory_size()).sum()

@@ -138,6 +138,7 @@ impl ShardedOperator {
             filtered: self.filtered,
             expired: self.expired(),
             state_bytes: self.bytes(),
+            state_rows: self.rows(),
         }
     }
 }

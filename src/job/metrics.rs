@@ -82,8 +82,12 @@ metrics! {
         "Rows given, deletes included.";
     OPERATOR_FILTERED = "velo_operator_filtered_rows_total", Counter, OPERATOR,
         "Rows that a condition after the operator kept out.";
+    OPERATOR_EXPIRED = "velo_operator_expired_rows_total", Counter, OPERATOR,
+        "Rows that left the state only because they had been kept for `state.ttl`.";
     OPERATOR_STATE = "velo_operator_state_bytes", Gauge, OPERATOR,
         "About how many bytes the operator's state takes.";
+    OPERATOR_ROWS = "velo_operator_state_rows", Gauge, OPERATOR,
+        "How many rows, groups or sessions the operator's state holds; absent where it does not know without counting.";
     SINK_ROWS = "velo_sink_written_rows_total", Counter, SINK,
         "Rows written, deletes included.";
     SINK_BYTES = "velo_sink_written_bytes_total", Counter, SINK,
@@ -189,7 +193,11 @@ fn operator(exposition: &mut Exposition, job: &str, stage: usize, operator: &Ope
     exposition.whole(&OPERATOR_INPUT, &labels, operator.rows_in);
     exposition.whole(&OPERATOR_OUTPUT, &labels, operator.rows_out);
     exposition.whole(&OPERATOR_FILTERED, &labels, operator.filtered);
+    exposition.whole(&OPERATOR_EXPIRED, &labels, operator.expired);
     exposition.whole(&OPERATOR_STATE, &labels, operator.state_bytes as u64);
+    if let Some(rows) = operator.state_rows {
+        exposition.whole(&OPERATOR_ROWS, &labels, rows as u64);
+    }
 }
 
 /// Returns a watermark in epoch milliseconds, if it is a time at all.

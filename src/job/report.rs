@@ -78,6 +78,8 @@ pub struct OperatorReport {
     pub expired: u64,
     /// About how many bytes its state takes.
     pub state_bytes: usize,
+    /// How many rows, groups or sessions its state holds, where it knows.
+    pub state_rows: Option<usize>,
 }
 
 /// What the sink took.

@@ -149,6 +149,11 @@ impl ShardedOperator {
         self.shards.iter().map(|shard| shard.expired()).sum()
     }
 
+    /// Returns how many rows, groups or sessions the state holds, where every instance knows.
+    pub(super) fn rows(&self) -> Option<usize> {
+        self.shards.iter().map(|shard| shard.rows()).sum()
+    }
+
     /// Returns whether changes are held back that are due at `now_ms`; none stands for any time.
     pub(super) fn is_due(&self, now_ms: Option<i64>) -> bool {
         self.shards.iter().any(|shard| shard.is_due(now_ms))

@@ -400,6 +400,11 @@ impl Side {
         self.chunks.iter().map(|chunk| chunk.earliest).min()
     }
 
+    /// Returns the number of rows that were not withdrawn.
+    pub(super) fn len(&self) -> usize {
+        self.kept.len().saturating_sub(self.gone)
+    }
+
     /// Returns about how many bytes the side takes.
     pub(super) fn bytes(&self) -> usize {
         let kept = self.kept.capacity() * size_of::<Kept>();

@@ -290,4 +290,8 @@ impl Operator for StreamJoin {
     fn expired(&self) -> u64 {
         self.sides.iter().map(|side| side.expired).sum()
     }
+
+    fn rows(&self) -> Option<usize> {
+        Some(self.sides.iter().map(Side::len).sum())
+    }
 }

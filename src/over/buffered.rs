@@ -195,4 +195,8 @@ impl Operator for BufferedOver {
     fn bytes(&self) -> usize {
         self.pending.bytes() + self.keys.bytes() + self.kept.bytes()
     }
+
+    fn rows(&self) -> Option<usize> {
+        Some(self.pending.len() + self.kept.len())
+    }
 }

@@ -153,4 +153,8 @@ impl Operator for WindowedOver {
     fn bytes(&self) -> usize {
         self.pending.bytes()
     }
+
+    fn rows(&self) -> Option<usize> {
+        Some(self.pending.len())
+    }
 }

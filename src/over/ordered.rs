@@ -334,4 +334,8 @@ impl Operator for OrderedOver {
         let states = self.states.iter().map(KeyState::bytes).sum::<usize>();
         self.pending.bytes() + self.keys.bytes() + states + self.values.bytes() + self.waiting.bytes()
     }
+
+    fn rows(&self) -> Option<usize> {
+        Some(self.pending.len() + self.values.len() + self.waiting.len())
+    }
 }

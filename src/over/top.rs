@@ -370,4 +370,8 @@ impl Operator for TopRows {
         let tops = self.tops.iter().map(|top| top.capacity() * size_of::<Place>()).sum::<usize>();
         self.keys.bytes() + self.rows.bytes() + tops + self.tops.capacity() * size_of::<Vec<Place>>()
     }
+
+    fn rows(&self) -> Option<usize> {
+        Some(self.kept)
+    }
 }

@@ -117,6 +117,9 @@ fn metrics_follow_a_run_and_end_as_its_report() {
         last["velo_operator_state_bytes{job=\"both\",stage=\"3\",operator=\"changing aggregate\"}"] > 400.0
     );
 
+    let groups = last["velo_operator_state_rows{job=\"both\",stage=\"3\",operator=\"changing aggregate\"}"];
+    assert_eq!(groups, 400.0);
+
     let ran = served.end();
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let report: Value = serde_json::from_str(&place.read("report.json")).unwrap();

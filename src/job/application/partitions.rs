@@ -2,9 +2,9 @@
 
 use comfy_table::{Table, presets};
 
+use super::answers::find;
 use super::catalog::Catalog;
 use super::settings::Settings;
-use super::answers::find;
 use crate::connect::KnownPartition;
 use crate::error::Result;
 
