@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::flow::ChangeBatch;
 
 /// Changes wait for each other until they are so many, or as many as there are rows: each settling merges.
-const SETTLED_TOGETHER: usize = 1 << 18;
+const SETTLED_TOGETHER: usize = 1 << 20;
 /// What waits takes at most so many bytes, so that its columns can be put together.
 const MOST_WAITING_BYTES: usize = 1 << 29;
 /// Runs are merged into one of so many rows whatever their sizes are: many small ones slow lookups down.

@@ -565,3 +565,27 @@ fn a_plan_reads_a_table_through_its_indexes_and_as_it_is_when_the_plan_runs() {
     assert!(plan.iter().any(|line| line.contains("FilterExec: value")), "{plan:?}");
     assert!(!plan.iter().any(|line| line.contains("FilterExec: id")), "{plan:?}");
 }
+
+#[test]
+fn a_table_takes_at_most_twice_the_memory_of_its_rows() {
+    let payload = || Arc::new(Int64Array::from_iter_values(0..100_000)) as ArrayRef;
+    let numbers =
+        |spread: i64| Arc::new(Int64Array::from_iter_values((0..100_000).map(|id| id * spread))) as ArrayRef;
+    let texts = StringViewArray::from_iter_values((0..100_000).map(|id| format!("user {id}")));
+    let long = StringArray::from_iter_values((0..100_000).map(|id| format!("somebody whose name is {id}")));
+    for key in [numbers(1), numbers(1_000), numbers(1 << 40), Arc::new(texts) as ArrayRef, Arc::new(long)] {
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("key", key.data_type().clone(), false),
+            Field::new("payload", DataType::Int64, false),
+        ]));
+        let rows = RecordBatch::try_new(Arc::clone(&schema), vec![key, payload()]).unwrap();
+        let table = Table::new("t".into(), schema, vec![0]);
+        let mut writer = table.writer().unwrap();
+        for start in (0..100_000).step_by(1_000) {
+            writer.apply(&ChangeBatch::inserts(rows.slice(start, 1_000)), false).unwrap();
+        }
+        let snapshot = writer.publish().unwrap();
+        let (taken, of_rows) = (snapshot.bytes(), rows.get_array_memory_size());
+        assert!(taken <= 2 * of_rows, "{taken} bytes for {of_rows} of {}", rows.column(0).data_type());
+    }
+}
