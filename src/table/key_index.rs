@@ -170,6 +170,7 @@ fn integer_places(keys: &Keys, values: &ScalarBuffer<i64>, repeats: &mut Repeats
             let tag = Slots::tag(value.wrapping_sub(lowest).cast_unsigned());
             slots.insert(slots.home(mixed(value)), tag, row, repeats, |_| true);
         }
+        let slots = slots.fitted(|row| mixed(values[row as usize]));
         return Places::Narrow { lowest, slots };
     }
     for row in backwards(keys) {
@@ -178,6 +179,7 @@ fn integer_places(keys: &Keys, values: &ScalarBuffer<i64>, repeats: &mut Repeats
         let same = |other: u32| values[other as usize] == value;
         slots.insert(slots.home(hash), Slots::tag(hash), row, repeats, same);
     }
+    let slots = slots.fitted(|row| mixed(values[row as usize]));
     Places::Wide { keys: values.clone(), slots }
 }
 
@@ -196,7 +198,7 @@ fn hashed_places(keys: &Keys, hashes: &[u64], with_nulls: bool, repeats: &mut Re
         let same = |other: u32| comparators.iter().all(|same| same(row as usize, other as usize).is_eq());
         slots.insert(slots.home(hash), Slots::tag(hash), row, repeats, same);
     }
-    Ok(Places::Hashed { slots })
+    Ok(Places::Hashed { slots: slots.fitted(|row| hashes[row as usize]) })
 }
 
 /// Where the search for the keys of a block starts, and what is found there.

@@ -50,12 +50,13 @@ impl Repeats {
 #[derive(Debug)]
 pub(super) struct Slots {
     slots: Vec<Slot>,
+    taken: usize,
 }
 
 impl Slots {
     /// Creates slots for so many keys.
     pub(super) fn for_keys(keys: usize) -> Self {
-        Self { slots: vec![Slot::EMPTY; keys + keys / 2 + 2] }
+        Self { slots: vec![Slot::EMPTY; room_for(keys)], taken: 0 }
     }
 
     /// Returns where the search for a hash starts: its upper half, scaled to the number of slots.
@@ -99,6 +100,7 @@ impl Slots {
             let slot = &mut self.slots[place];
             if slot.row == NO_ROW {
                 *slot = Slot { tag, row };
+                self.taken += 1;
                 return;
             }
             if slot.tag == tag && repeats.can_be() && same(slot.row) {
@@ -109,6 +111,18 @@ impl Slots {
         }
     }
 
+    /// Gives back the room of keys that were fewer than expected; `hash` tells that of a row.
+    pub(super) fn fitted(self, hash: impl Fn(u32) -> u64) -> Self {
+        if room_for(self.taken) > self.slots.len() / 4 * 3 {
+            return self;
+        }
+        let mut fitted = Self::for_keys(self.taken);
+        for slot in self.slots.into_iter().filter(|slot| slot.row != NO_ROW) {
+            fitted.insert(fitted.home(hash(slot.row)), slot.tag, slot.row, &mut Repeats::Never, |_| false);
+        }
+        fitted
+    }
+
     fn after(&self, place: usize) -> usize {
         if place + 1 == self.slots.len() { 0 } else { place + 1 }
     }
@@ -116,4 +130,8 @@ impl Slots {
     pub(super) fn bytes(&self) -> usize {
         self.slots.capacity() * size_of::<Slot>()
     }
+}
+
+fn room_for(keys: usize) -> usize {
+    keys + keys / 2 + 2
 }
