@@ -44,7 +44,7 @@ fn a_missing_field_lists_those_that_are_there() {
     let sql = "CREATE STREAM t WITH ('connector' = 'file', 'path' = 't.json', 'event.time.field' = 'ts'); SELECT * FROM t";
     let ran = place.velo(&["run", "-e", sql]);
     assert_eq!(ran.code, INVALID, "{}", ran.stderr);
-    ran.says(&["event time field `ts` is not a column", "columns here: id"]);
+    ran.says(&["event time field `ts` is not a column of `t`", "columns there: id"]);
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_type_that_is_no_time_is_refused_before_the_job_starts() {
     let place = Place::new(&[("t.json", "{\"id\":1,\"ts\":1000}\n{\"id\":2,\"ts\":true}\n")]);
     let ran = place.velo(&["run", "-e", &declare("t.json", "BIGINT", "")]);
     assert_eq!(ran.code, DATA, "{}", ran.stderr);
-    ran.says(&["`t` t.json line 2 byte 19: field `ts`: true is not a BIGINT"]);
+    ran.says(&["`t` t.json line 2 byte 32: field `ts`: true is not a BIGINT"]);
 }
 
 #[test]

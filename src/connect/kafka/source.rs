@@ -326,8 +326,11 @@ fn await_topic(probe: &Consumer, settings: &KafkaSourceSettings, topic: &str) ->
     }
 }
 
+/// A topic and the number of a partition of it.
+type TopicPartition = (String, i32);
+
 /// Finds the partitions to read, and where they begin and end.
-fn find(probe: &Consumer, settings: &KafkaSourceSettings) -> Result<(Vec<(String, i32)>, Vec<Place>)> {
+fn find(probe: &Consumer, settings: &KafkaSourceSettings) -> Result<(Vec<TopicPartition>, Vec<Place>)> {
     let mut names = Vec::new();
     for topic in &settings.topics {
         let count = await_topic(probe, settings, topic)?;
