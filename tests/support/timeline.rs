@@ -122,8 +122,10 @@ pub(crate) struct Lived {
 /// Lets a job live through `timeline`, in batches of `rows` rows.
 pub(crate) fn live(timeline: &Timeline, query: &Query, rows: usize, workers: usize) -> Lived {
     let clock = clock();
-    let mut session =
-        session(&Engine::Stream { rows, workers }, Arc::<velostream::time::ManualClock>::clone(&clock));
+    let mut session = session(
+        &Engine::Stream { rows, workers },
+        std::sync::Arc::<velostream::time::ManualClock>::clone(&clock),
+    );
     timeline.declare(&mut session);
     execute(&mut session, &format!("CREATE STREAM out AS {}", query.ours()));
     for phase in &timeline.phases {
