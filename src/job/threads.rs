@@ -57,6 +57,7 @@ pub(super) fn run_sink(
 ) -> Result<Written> {
     let mut unflushed = false;
     while let Ok(message) = input.recv() {
+        let is_epoch = matches!(message, ToSink::Epoch(..));
         match message {
             ToSink::Epoch(changes, watermark) => {
                 unflushed |= !changes.is_empty();
@@ -64,13 +65,6 @@ pub(super) fn run_sink(
                     sink.write(batch)?;
                 }
                 sink.advance(watermark)?;
-                // The epoch that empties the queue may be one without changes.
-                if unflushed && input.is_empty() {
-                    sink.flush()?;
-                    unflushed = false;
-                }
-                report.lock().set_written(sink.written());
-                progress.wrote();
             }
             ToSink::CaughtUp => sink.caught_up(),
             ToSink::Finish => {
@@ -78,6 +72,15 @@ pub(super) fn run_sink(
                 report.lock().set_written(sink.written());
                 return Ok(sink.written());
             }
+        }
+        // What empties the queue may be an epoch without changes, or none at all.
+        if unflushed && input.is_empty() {
+            sink.flush()?;
+            unflushed = false;
+        }
+        if is_epoch {
+            report.lock().set_written(sink.written());
+            progress.wrote();
         }
     }
     // The job failed: what it wrote so far stays, and the rest is not said to be complete.
