@@ -12,6 +12,9 @@ mod sink;
 #[cfg(test)]
 #[path = "kafka/source.rs"]
 mod source;
+#[cfg(test)]
+#[path = "kafka/tables.rs"]
+mod tables;
 
 #[expect(clippy::disallowed_methods, reason = "real brokers answer in real time")]
 fn now() -> std::time::Instant {

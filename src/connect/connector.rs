@@ -85,6 +85,11 @@ pub trait SourceConnector: Debug + Send + Sync {
         Err(Error::not_yet(format!("listing the partitions of {}", self.describe())))
     }
 
+    /// Returns the same source beginning with its oldest record, if its options leave open where it begins.
+    fn reading_from_start(&self) -> Option<Arc<dyn SourceConnector>> {
+        None
+    }
+
     /// Opens the source for reading from its start.
     fn open(&self, request: &ReadRequest) -> Result<Box<dyn Source>>;
 

@@ -30,6 +30,7 @@ mod shards;
 mod snapshot;
 mod system_columns;
 mod threads;
+mod tombstones;
 mod trouble;
 
 pub use dead_letters::Failures;

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int8Array, RecordBatch, RecordBatchOptions};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::TimestampMillisecondType;
 
 use super::carry::Carry;
 use super::dead_letters::{Category, DeadLetter, Failures};
 use super::system_columns::{Known, RowPlaces, Whereabouts};
+use super::tombstones::{Deletes, deletes};
 use super::trouble::{Bad, Trouble};
-use crate::connect::{Chunk, OnError, PartitionId, Payload, ReadRequest};
+use crate::connect::{Chunk, Messages, OnError, PartitionId, Payload, ReadRequest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::{ChangeBatch, Fragment, LateRows, Tally};
 use crate::format::{Decoder, Layout, Rejected};
@@ -94,7 +95,9 @@ pub(super) struct Rows {
     pub(super) places: RowPlaces,
     pub(super) times: Vec<i64>,
     /// The watermark at each row, where an upstream job says it.
-    marks: Option<Vec<i64>>,
+    pub(super) marks: Option<Vec<i64>>,
+    /// Whether each row comes or goes; without weights all come.
+    pub(super) weights: Option<Int8Array>,
 }
 
 impl Scan {
@@ -141,7 +144,7 @@ impl Scan {
         let mut turn = TurnGuard { carry: &carry, turn, taken: false };
         let mut processed = Processed { seen: i64::MIN, ..Processed::default() };
         let (start, partition, origin) = (chunk.start, chunk.partition, chunk.origin.clone());
-        let (mut rows, rejected) = self.decode(chunk, arrival_ms, &mut processed)?;
+        let (mut rows, rejected, gone) = self.decode(chunk, arrival_ms, &mut processed)?;
         let mut bad_times = self.read_times(&mut rows, arrival_ms)?;
         let missing = missing_values(&rows.batch, &self.request);
         bad_times.retain(|bad| missing.iter().all(|missing| missing.row != bad.row));
@@ -167,6 +170,9 @@ impl Scan {
             return Ok(processed);
         }
         let mut rows = rows.without(&unusable)?;
+        if let Some(gone) = gone {
+            rows = rows.with_deletes(gone)?;
+        }
         processed.carries_time = rows.marks.is_some();
         let marks = match &rows.marks {
             Some(marks) => marks.clone(),
@@ -186,7 +192,8 @@ impl Scan {
         let batch = self.with_system_columns(&rows, &known)?;
         self.clock.set_millis(arrival_ms);
         let mut trouble = Trouble::default();
-        self.run(batch, 0, &mut processed, &mut trouble)?;
+        let changes = ChangeBatch::try_new(batch, rows.weights.clone())?;
+        self.run(changes, 0, &mut processed, &mut trouble)?;
         self.reject_rows(&mut rows, trouble.bad, Category::Evaluation, &at, &mut processed)?;
         self.keep_late(&mut rows, trouble.late, &marks, &at, &mut processed)?;
         processed.letters.sort_by_key(|letter| letter.spot.offset);
@@ -199,7 +206,8 @@ impl Scan {
         chunk: Chunk,
         arrival_ms: i64,
         processed: &mut Processed,
-    ) -> Result<(Rows, Vec<Rejected>)> {
+    ) -> Result<(Rows, Vec<Rejected>, Option<Deletes>)> {
+        let mut gone = None;
         let (batch, places, rejected) = match chunk.payload {
             Payload::Lines(bytes) => {
                 let decoded = self.decoder()?.decode(&bytes, Layout::Lines)?;
@@ -211,8 +219,17 @@ impl Scan {
             Payload::Messages(messages) => {
                 let decoded = self.decoder()?.decode(&messages.values, Layout::Ends(&messages.ends))?;
                 processed.bytes = (messages.values.len() + messages.keys.len()) as u64;
+                let mut rejected = decoded.rejected.clone();
+                if let Some(key) = self.plan.tombstones.as_ref().filter(|_| !messages.tombstones.is_empty()) {
+                    let (deletes, unread) = deletes(&messages, key, &self.request, arrival_ms)?;
+                    rejected.retain(|bad| !is_tombstone(&messages, bad.record));
+                    rejected.extend(unread);
+                    rejected.sort_by_key(|bad| bad.record);
+                    processed.records += deletes.len() as u64;
+                    gone = Some(deletes);
+                }
                 let places = RowPlaces::messages(messages, &decoded);
-                (decoded.rows, places, decoded.rejected)
+                (decoded.rows, places, rejected)
             }
             Payload::Rows(rows) => (rows, RowPlaces::Rows, vec![]),
             Payload::Deferred(read) => {
@@ -220,9 +237,9 @@ impl Scan {
                 (read.read()?, RowPlaces::Rows, vec![])
             }
         };
-        processed.records = (batch.num_rows() + rejected.len()) as u64;
+        processed.records += (batch.num_rows() + rejected.len()) as u64;
         let times = places.timestamps(arrival_ms).unwrap_or_default();
-        Ok((Rows { batch, places, times, marks: None }, rejected))
+        Ok((Rows { batch, places, times, marks: None, weights: None }, rejected, gone))
     }
 
     /// Reads event times: what an upstream job says, the declared column, the broker's timestamp, or the arrival.
@@ -270,13 +287,13 @@ impl Scan {
     /// Runs the steps; where a row cannot be evaluated the batch is halved until the row stands alone.
     fn run(
         &mut self,
-        batch: RecordBatch,
+        batch: ChangeBatch,
         first: usize,
         processed: &mut Processed,
         trouble: &mut Trouble,
     ) -> Result<()> {
         let mut tally = Tally::collecting(self.keeps_late);
-        match self.fragment.run(ChangeBatch::inserts(batch.clone()), &mut tally) {
+        match self.fragment.run(batch.clone(), &mut tally) {
             Ok(output) => {
                 processed.tally.add(&tally);
                 let late = tally.late_rows.take().into_iter().flat_map(LateRows::into_found);
@@ -330,8 +347,13 @@ impl Rows {
             places: self.places.keep(&mask),
             times,
             marks,
+            weights: None,
         })
     }
+}
+
+fn is_tombstone(messages: &Messages, record: usize) -> bool {
+    u32::try_from(record).is_ok_and(|record| messages.tombstones.binary_search(&record).is_ok())
 }
 
 /// Returns the rows of a source that gives rows in which a column is NULL that must not be.

@@ -48,7 +48,7 @@ pub const KAFKA_DOCS: &[OptionDoc] = &[
     OptionDoc {
         key: "auto.offset.reset",
         value: "earliest | latest",
-        default: "latest",
+        default: "latest, of a table earliest",
         what: "where a job begins that has no position yet",
     },
     OptionDoc {
@@ -97,9 +97,11 @@ pub const KAFKA_DOCS: &[OptionDoc] = &[
 ];
 
 /// A topic that is read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct KafkaSourceConnector {
     settings: KafkaSourceSettings,
+    /// Whether the options say where it begins.
+    says_start: bool,
     format: TextFormat,
     decode: DecodeSettings,
 }
@@ -125,6 +127,7 @@ impl KafkaSourceConnector {
             &[("earliest", StartAt::Earliest), ("latest", StartAt::Latest)],
         )?;
         let timestamp: Option<String> = options.take_optional("scan.start.timestamp")?;
+        let says_start = timestamp.is_some() || reset.is_some();
         settings.start = match timestamp {
             Some(text) => StartAt::Timestamp(time_millis(&text)?),
             None => reset.unwrap_or(StartAt::Latest),
@@ -133,7 +136,8 @@ impl KafkaSourceConnector {
         settings.topic_wait = options.take_duration("topic.wait.timeout")?.unwrap_or_default();
         settings.topic_retry = options.take_duration("topic.retry.interval")?.unwrap_or(settings.topic_retry);
         settings.client = options.take_prefixed("kafka.")?;
-        Ok(Self { settings, format: take_text_format(options)?, decode: take_decode_settings(options)? })
+        let (format, decode) = (take_text_format(options)?, take_decode_settings(options)?);
+        Ok(Self { settings, says_start, format, decode })
     }
 }
 
@@ -158,6 +162,12 @@ impl SourceConnector for KafkaSourceConnector {
 
     fn can_infer_offline(&self) -> bool {
         false
+    }
+
+    fn reading_from_start(&self) -> Option<Arc<dyn SourceConnector>> {
+        let settings = KafkaSourceSettings { start: StartAt::Earliest, ..self.settings.clone() };
+        let begun: Arc<dyn SourceConnector> = Arc::new(Self { settings, ..self.clone() });
+        (!self.says_start).then_some(begun)
     }
 
     fn has_headers(&self) -> bool {

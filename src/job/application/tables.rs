@@ -18,7 +18,9 @@ use crate::connect::predecessor::{Groups, split_by_name};
 use crate::error::{Error, Result};
 use crate::job::{JobOptions, OwnLoad, TableLoad};
 use crate::sql::mark;
-use crate::sql::plan::{OnMissing, OperatorKind, OperatorPlan, PortPlan, StreamPlan, Target, scan_plan};
+use crate::sql::plan::{
+    OnMissing, OperatorKind, OperatorPlan, PortPlan, ScanPlan, StreamPlan, Target, scan_plan,
+};
 use crate::sql::relation::Relation;
 use crate::table::Table;
 use crate::time::WatermarkStrategy;
@@ -58,7 +60,7 @@ impl DeclaredTable {
         let table = table(&feed.name, Arc::clone(&schema), ordinals)?;
         self.table = Some(Arc::clone(&table));
         self.is_endless = !feed.source.is_bounded();
-        let feed = Arc::new(Relation { schema, ..feed });
+        let feed = Arc::new(from_the_start(Relation { schema, ..feed }));
         self.feed = Some(Arc::clone(&feed));
         Ok(Relation { versions: Some(feed), ..relation(&table) })
     }
@@ -104,6 +106,14 @@ fn without_nulls(schema: &SchemaRef, columns: &[usize]) -> SchemaRef {
         }
     });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// Makes a relation begin with its oldest record, unless its options say where it begins.
+fn from_the_start(relation: Relation) -> Relation {
+    match relation.source.reading_from_start() {
+        Some(source) => Relation { source, ..relation },
+        None => relation,
+    }
 }
 
 /// Returns a table as queries see it.
@@ -229,6 +239,7 @@ impl Planning<'_> {
         self.notices.extend(notices);
         let all: Vec<usize> = (0..feed.schema.fields().len()).collect();
         let scan = scan_plan(Arc::clone(feed), &feed.schema, &all)?;
+        let scan = ScanPlan { tombstones: Some(table.key().to_vec()), ..scan };
         let mut plan = StreamPlan {
             output: Arc::clone(&scan.schema),
             scans: vec![scan],
@@ -293,8 +304,11 @@ impl Planning<'_> {
         sink: Option<Arc<dyn SinkConnector>>,
     ) -> Result<(KeptTable, Arc<dyn SinkConnector>)> {
         let name = query.creates.as_deref().unwrap_or_default();
-        let (output, key, is_endless) = match &*work {
+        let (output, key, is_endless) = match &mut *work {
             Work::Stream(plan) => {
+                for scan in &mut plan.scans {
+                    scan.relation = Arc::new(from_the_start(Relation::clone(&scan.relation)));
+                }
                 let is_endless = plan.scans.iter().any(|scan| !scan.relation.source.is_bounded());
                 (Arc::clone(&plan.output), plan.group_key.clone(), is_endless)
             }

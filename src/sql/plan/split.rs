@@ -447,7 +447,8 @@ pub fn scan_plan(relation: Arc<Relation>, full: &SchemaRef, wanted: &[usize]) ->
         system.push(system_column);
     }
     let schema = Arc::new(full.project(wanted)?);
-    Ok(ScanPlan { relation, columns, system, order, schema, steps: vec![], target: Target::Sink })
+    let steps = vec![];
+    Ok(ScanPlan { relation, columns, system, order, tombstones: None, schema, steps, target: Target::Sink })
 }
 
 /// Returns the window that the rows already have, if one of its bounds is among the keys.

@@ -70,6 +70,8 @@ pub struct ScanPlan {
     pub system: Vec<SystemColumn>,
     /// The columns in the order in which the steps want them: ordinals into `columns` followed by `system`.
     pub order: Vec<usize>,
+    /// The key columns, where a message without a value deletes the row of its key.
+    pub tombstones: Option<Vec<usize>>,
     /// The schema of what the steps want.
     pub schema: SchemaRef,
     /// The stateless steps.
