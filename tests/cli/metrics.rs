@@ -312,7 +312,7 @@ fn read_labels(text: &str) -> Vec<(String, String)> {
             }
         };
         labels.push((name.to_owned(), value));
-        match &after[end + 1..] {
+        match after.get(end + 1..).unwrap_or_default() {
             "}" => break,
             more => rest = more.strip_prefix(',').unwrap_or_else(|| panic!("labels {text}")),
         }
