@@ -20,6 +20,7 @@ mod overflow;
 mod scalar;
 mod session;
 mod session_window;
+mod shift;
 mod text;
 mod text_column;
 mod time_argument;

@@ -18,7 +18,9 @@ use super::extract::ExtractPlanner;
 use super::json::JsonOperators;
 use super::overflow::ConstantOverflow;
 use super::time_number::{TimeArithmetic, TimeComparisons};
-use super::{aggregate, buffer, clock, date, extract, header, join, json, text, time_argument, window};
+use super::{
+    aggregate, buffer, clock, date, extract, header, join, json, shift, text, time_argument, window,
+};
 
 /// What the plans of a session are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,8 +74,11 @@ pub fn session_state(profile: SessionProfile, clock: &EpochClock) -> SessionStat
     ];
     defaults.extend(ours.into_iter().flatten());
     builder.aggregate_functions().get_or_insert_default().extend(aggregate::functions());
-    if profile == SessionProfile::Stream {
-        builder = builder.with_optimizer_rules(stream_optimizer_rules());
+    match profile {
+        SessionProfile::Stream => builder = builder.with_optimizer_rules(stream_optimizer_rules()),
+        SessionProfile::Batch { .. } => {
+            builder.window_functions().get_or_insert_default().extend(shift::functions());
+        }
     }
     builder.build()
 }

@@ -272,7 +272,7 @@ fn with_window_time(aggregate: Aggregate) -> DataFusionResult<LogicalPlan> {
 }
 
 fn attach_union(union: Union, rules: TimeRules) -> DataFusionResult<LogicalPlan> {
-    let inputs = union.inputs.iter().map(|input| attach_time(input.as_ref().clone(), rules));
+    let inputs = inputs_of(&union).into_iter().map(|input| attach_time(input.clone(), rules));
     let inputs = inputs.collect::<DataFusionResult<Vec<_>>>()?;
     let all = |column| inputs.iter().all(|input| carried(input, column).is_some());
     let carry = SystemColumn::HIDDEN.into_iter().all(all);
@@ -294,6 +294,15 @@ fn attach_union(union: Union, rules: TimeRules) -> DataFusionResult<LogicalPlan>
     });
     let inputs = inputs.collect::<DataFusionResult<Vec<_>>>()?;
     Ok(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?))
+}
+
+/// Returns the inputs of a union and of those it is written after, `a UNION ALL b UNION ALL c`, in their order.
+fn inputs_of(union: &Union) -> Vec<&LogicalPlan> {
+    let inputs = union.inputs.iter().flat_map(|input| match input.as_ref() {
+        LogicalPlan::Union(earlier) => inputs_of(earlier),
+        other => vec![other],
+    });
+    inputs.collect()
 }
 
 fn attach_window(window: Window, rules: TimeRules) -> DataFusionResult<LogicalPlan> {
