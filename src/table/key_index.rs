@@ -164,23 +164,15 @@ fn integer_places(keys: &Keys, values: &ScalarBuffer<i64>, repeats: &mut Repeats
         return Places::Dense { lowest, rows };
     }
     let mut slots = Slots::for_keys(count);
+    let hash = |row: u32| mixed(values[row as usize]);
     if range <= u64::from(u32::MAX) {
-        for row in backwards(keys) {
-            let value = values[row as usize];
-            let tag = Slots::tag(value.wrapping_sub(lowest).cast_unsigned());
-            slots.insert(slots.home(mixed(value)), tag, row, repeats, |_| true);
-        }
-        let slots = slots.fitted(|row| mixed(values[row as usize]));
-        return Places::Narrow { lowest, slots };
+        let tag = |row: u32, _| Slots::tag(values[row as usize].wrapping_sub(lowest).cast_unsigned());
+        fill(&mut slots, backwards(keys), hash, tag, repeats, |_, _| true);
+        return Places::Narrow { lowest, slots: slots.fitted(hash) };
     }
-    for row in backwards(keys) {
-        let value = values[row as usize];
-        let hash = mixed(value);
-        let same = |other: u32| values[other as usize] == value;
-        slots.insert(slots.home(hash), Slots::tag(hash), row, repeats, same);
-    }
-    let slots = slots.fitted(|row| mixed(values[row as usize]));
-    Places::Wide { keys: values.clone(), slots }
+    let same = |row: u32, other: u32| values[other as usize] == values[row as usize];
+    fill(&mut slots, backwards(keys), hash, |_, hash| Slots::tag(hash), repeats, same);
+    Places::Wide { keys: values.clone(), slots: slots.fitted(hash) }
 }
 
 fn hashed_places(keys: &Keys, hashes: &[u64], with_nulls: bool, repeats: &mut Repeats) -> Result<Places> {
@@ -190,15 +182,38 @@ fn hashed_places(keys: &Keys, hashes: &[u64], with_nulls: bool, repeats: &mut Re
         .map(|column| make_comparator(column, column, SortOptions::default()))
         .collect::<Result<Vec<_>, _>>()?;
     let mut slots = Slots::for_keys(keys.rows);
-    for row in (0..row_number(keys.rows)).rev() {
-        if !with_nulls && keys.is_null(row) {
-            continue;
+    let rows = (0..row_number(keys.rows)).rev().filter(|&row| with_nulls || !keys.is_null(row));
+    let hash = |row: u32| hashes[row as usize];
+    let same =
+        |row: u32, other: u32| comparators.iter().all(|same| same(row as usize, other as usize).is_eq());
+    fill(&mut slots, rows, hash, |_, hash| Slots::tag(hash), repeats, same);
+    Ok(Places::Hashed { slots: slots.fitted(hash) })
+}
+
+/// Inserts rows, in blocks whose slots are all read before the first of them is written.
+fn fill(
+    slots: &mut Slots,
+    mut rows: impl Iterator<Item = u32>,
+    hash: impl Fn(u32) -> u64,
+    tag: impl Fn(u32, u64) -> u32,
+    repeats: &mut Repeats,
+    same: impl Fn(u32, u32) -> bool,
+) {
+    let mut block = Vec::with_capacity(BLOCK);
+    loop {
+        block.clear();
+        block.extend(rows.by_ref().take(BLOCK).map(|row| {
+            let hash = hash(row);
+            (row, slots.home(hash), tag(row, hash))
+        }));
+        if block.is_empty() {
+            return;
         }
-        let hash = hashes[row as usize];
-        let same = |other: u32| comparators.iter().all(|same| same(row as usize, other as usize).is_eq());
-        slots.insert(slots.home(hash), Slots::tag(hash), row, repeats, same);
+        slots.read_ahead(block.iter().map(|&(_, home, _)| home));
+        for &(row, home, tag) in &block {
+            slots.insert(home, tag, row, repeats, |other| same(row, other));
+        }
     }
-    Ok(Places::Hashed { slots: slots.fitted(|row| hashes[row as usize]) })
 }
 
 /// Where the search for the keys of a block starts, and what is found there.
