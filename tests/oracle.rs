@@ -9,6 +9,7 @@ mod oracle {
     use proptest::prelude::*;
     use proptest::sample::select;
 
+    use super::support::joined;
     use super::support::timeline::{at_once, live, timelines};
     use super::support::{
         Engine, Files, Format, Found, Query, Row, Window, answers, files, have_own_instants, late_answer,
@@ -83,6 +84,23 @@ mod oracle {
                     prop_assert_eq!(&whole, &found, "rows {}: {}", order, query.ours());
                 }
             }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(cases(60))]
+
+        #[test]
+        fn joins_and_subqueries_give_the_batch_answer(
+            query in joined::joins(), world in joined::worlds(), format in Format::any(),
+            rows in select(vec![1_usize, 7, 65_536]), workers in 1_usize..5,
+        ) {
+            let places = world.write(format);
+            let stream = joined::answers(&places, &query, &Engine::Stream { rows, workers });
+            prop_assert_eq!(&stream.rows, &world.plain(&query), "DataFusion says otherwise: {}", query.plain);
+            let batch = joined::answers(&places, &query, &Engine::Batch);
+            prop_assert_eq!(&stream.rows, &batch.rows, "stream and batch differ: {}", query.ours);
+            prop_assert_eq!(stream.late, 0, "late rows: {}", query.ours);
         }
     }
 

@@ -140,8 +140,10 @@ impl Driver {
         let first = match self.input.recv_timeout(TICK) {
             Ok(message) => message,
             Err(RecvTimeoutError::Timeout) => return None,
-            // Readers and workers leave when the job is stopped.
-            Err(RecvTimeoutError::Disconnected) if self.stop.is_raised() => return None,
+            // Readers and workers leave when the job is stopped; one that reads nothing has none.
+            Err(RecvTimeoutError::Disconnected) if self.stop.is_raised() || self.scans.is_empty() => {
+                return None;
+            }
             Err(RecvTimeoutError::Disconnected) => {
                 return Some(Error::internal("the job's workers are gone"));
             }

@@ -1,5 +1,7 @@
 //! What the oracle compares: rows, files of them, queries, and the engines that answer.
 
+#[path = "joined.rs"]
+pub(super) mod joined;
 #[path = "timeline.rs"]
 pub(super) mod timeline;
 
@@ -838,6 +840,11 @@ fn execute(session: &mut Session, sql: &str) -> Answer {
 }
 
 fn with_datafusion(sql: &str, files: &[Vec<Row>]) -> Vec<String> {
+    with_relations(sql, [("s", relation(files))])
+}
+
+/// The rows of files, each with its file `p` and its place `o` there.
+fn relation(files: &[Vec<Row>]) -> RecordBatch {
     let rows: Vec<&Row> = files.iter().flatten().collect();
     let text = |of: fn(&Row) -> Option<&'static str>| -> ArrayRef {
         Arc::new(rows.iter().map(|row| of(row)).collect::<StringArray>())
@@ -854,7 +861,7 @@ fn with_datafusion(sql: &str, files: &[Vec<Row>]) -> Vec<String> {
     let place = |of: fn(&(i64, i64)) -> i64| -> ArrayRef {
         Arc::new(Int64Array::from_iter_values(places.iter().map(of)))
     };
-    let batch = RecordBatch::try_from_iter_with_nullable([
+    let batch = [
         ("k", text(|row| row.k), true),
         ("g", whole(|row| Some(row.g)), true),
         ("v", whole(|row| row.v), true),
@@ -863,11 +870,17 @@ fn with_datafusion(sql: &str, files: &[Vec<Row>]) -> Vec<String> {
         ("ts", Arc::new(times), true),
         ("p", place(|place| place.0), false),
         ("o", place(|place| place.1), false),
-    ]);
+    ];
+    RecordBatch::try_from_iter_with_nullable(batch).unwrap()
+}
+
+fn with_relations<const N: usize>(sql: &str, relations: [(&str, RecordBatch); N]) -> Vec<String> {
     let mut config = SessionConfig::new().with_target_partitions(1);
     config.options_mut().sql_parser.parse_float_as_decimal = true;
     let context = SessionContext::new_with_config(config);
-    context.register_batch("s", batch.unwrap()).unwrap();
+    for (name, rows) in relations {
+        context.register_batch(name, rows).unwrap();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
     let batches = runtime.block_on(async { context.sql(sql).await.unwrap().collect().await.unwrap() });
     sorted(&batches)

@@ -15,9 +15,10 @@ use datafusion::logical_expr::{
 };
 
 use super::attach::{Lateness, TimeRules, attach_time, carried, without_hidden};
+use super::whole_versions::{Version, join_versions};
 use super::window_trace::relation_of;
 use crate::error::Error;
-use crate::sql::functions::{JOIN_AS_OF, JOIN_MATCH, JOIN_WITHIN, meets_function};
+use crate::sql::functions::{JOIN_AS_OF, JOIN_MATCH, JOIN_WITHIN, meets_function, settled_function};
 use crate::sql::relation::{RelationTable, SystemColumn};
 
 /// Returns whether all that `plan` reads are tables, which are looked up; a plan that reads nothing is one of them.
@@ -84,14 +85,8 @@ fn meeting(
     for condition in conditions(&join) {
         match mark_of(&condition) {
             Some(mark) if mark.func.name() == JOIN_WITHIN => within = bounds_of(mark),
-            Some(mark) if rules.lateness != Lateness::Never => version = Some(version_of(mark)?),
-            Some(_) if rules.lateness == Lateness::Never => {
-                return Err(external(
-                    Error::not_yet("a join with the version of a table in batch mode")
-                        .with_hint("run it as a stream: it ends with its inputs"),
-                ));
-            }
-            _ => kept.push(condition),
+            Some(mark) => version = Some(version_of(mark)?),
+            None => kept.push(condition),
         }
     }
     if version.is_some() && within.is_some() {
@@ -119,12 +114,45 @@ fn meeting(
             other(SystemColumn::Watermark),
             lit(text),
         ];
-        times.extend(version.into_iter().flat_map(|(_, compared)| compared));
-        kept.push(Expr::ScalarFunction(ScalarFunction::new_udf(meets_function(), times)));
+        times.extend(version.iter().flat_map(|(_, compared)| compared.iter().cloned()));
+        let meets = Expr::ScalarFunction(ScalarFunction::new_udf(meets_function(), times));
+        if has_version {
+            kept = kept
+                .into_iter()
+                .map(|rest| of_found(rest, &left, &right))
+                .collect::<DataFusionResult<_>>()?;
+        }
+        kept.push(meets);
     }
-    let kinds = (keeps_left(join.join_type), keeps_right(join.join_type));
+    let hidden = hidden_of_pairs(join.join_type, &left, has_version);
+    let theirs = right.schema().columns();
+    let joined = match version {
+        Some((comparison, compared)) if rules.lateness == Lateness::Never => {
+            kept.extend(join.on.into_iter().map(|(a, b)| a.eq(b)));
+            join_versions(join.join_type, left, right, kept, Version { comparison, compared })?
+        }
+        _ => rebuilt(join, left, right, Some(kept))?,
+    };
+    let is_hidden = |name: &str| name.starts_with("__") && is_time_name(name);
+    let visible = joined.schema().iter().filter(|(_, field)| !is_hidden(field.name()));
+    let visible = visible.map(|(qualifier, field)| {
+        let column = Column::new(qualifier.cloned(), field.name());
+        if !has_version || theirs.iter().all(|other| *other != column) {
+            return Expr::Column(column);
+        }
+        // What decides over rows that have found their versions must not decide over versions.
+        settled(vec![Expr::Column(column)]).alias_qualified(qualifier.cloned(), field.name())
+    });
+    let columns = visible.chain(hidden).collect();
+    Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(joined))?))
+}
+
+/// Returns the hidden columns of pairs: a pair happens when the later of its rows does, one with a version when its row
+/// does.
+fn hidden_of_pairs(kind: JoinType, left: &LogicalPlan, has_version: bool) -> Vec<Expr> {
+    let kinds = (keeps_left(kind), keeps_right(kind));
     let hidden = SystemColumn::HIDDEN.into_iter().filter_map(|column| {
-        let (ours, theirs) = (carried(&left, column), other(column));
+        let (ours, theirs) = (carried(left, column), Expr::Column(Column::from_name(other_name(column))));
         let both = matches!(column, SystemColumn::Time | SystemColumn::Watermark);
         let value = match (ours, kinds) {
             (Some(ours), (true, true)) if both && !has_version => greatest().call(vec![ours, theirs]),
@@ -134,14 +162,33 @@ fn meeting(
         };
         Some(value.alias(column.name()))
     });
-    let hidden: Vec<Expr> = hidden.collect();
-    let joined = rebuilt(join, left, right, Some(kept))?;
-    let is_hidden = |name: &str| name.starts_with("__") && is_time_name(name);
-    let visible = joined.schema().iter().filter(|(_, field)| !is_hidden(field.name()));
-    let visible =
-        visible.map(|(qualifier, field)| Expr::Column(Column::new(qualifier.cloned(), field.name())));
-    let columns = visible.chain(hidden).collect();
-    Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(joined))?))
+    hidden.collect()
+}
+
+/// Makes a condition on a version one on the row that has found it, so that nothing moves it to all versions before: it
+/// says whether the nearest one counts, and not which is the nearest. Equations of both sides are what finds it.
+fn of_found(condition: Expr, left: &LogicalPlan, right: &LogicalPlan) -> DataFusionResult<Expr> {
+    let time = carried(left, SystemColumn::Time).unwrap_or_else(|| lit(ScalarValue::Null));
+    let reads = |expression: &Expr, side: &LogicalPlan| {
+        let columns = expression.column_refs();
+        !columns.is_empty() && columns.into_iter().all(|column| side.schema().has_column(column))
+    };
+    if let Expr::BinaryExpr(BinaryExpr { left: a, op: Operator::Eq, right: b }) = &condition
+        && ((reads(a, left) && reads(b, right)) || (reads(a, right) && reads(b, left)))
+    {
+        return Ok(condition);
+    }
+    let found = condition.transform_up(|part| match part {
+        Expr::Column(column) if right.schema().has_column(&column) => {
+            Ok(Transformed::yes(settled(vec![Expr::Column(column), time.clone()])))
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(found.data)
+}
+
+fn settled(arguments: Vec<Expr>) -> Expr {
+    Expr::ScalarFunction(ScalarFunction::new_udf(settled_function(), arguments))
 }
 
 /// Makes a plan read all that came for its tables, and not only what is in them now.

@@ -32,6 +32,7 @@ mod time_bound;
 mod top;
 mod version_join;
 mod views;
+mod whole_versions;
 mod window_place;
 mod window_rows;
 mod window_trace;

@@ -140,6 +140,8 @@ impl Splitter<'_> {
             LogicalPlan::Join(join) => self.join(join, after, target, place),
             LogicalPlan::Sort(sort) => self.sort(sort, after, target),
             LogicalPlan::Limit(limit) => self.limit(limit, after, target),
+            // A condition that no row meets.
+            LogicalPlan::EmptyRelation(nothing) if !nothing.produce_one_row => Ok(false),
             other => Err(refused(other)),
         }
     }

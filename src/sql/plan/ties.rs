@@ -129,12 +129,17 @@ fn goes_by_place(call: &WindowFunction) -> bool {
 
 /// Returns the number of each row in the order of `call`, then of `ties`.
 fn numbers(call: &WindowFunction, ties: &[SortExpr]) -> Expr {
-    let order_by: Vec<SortExpr> = call.params.order_by.iter().chain(ties).cloned().collect();
+    let order_by = call.params.order_by.iter().chain(ties).cloned().collect();
+    row_number(call.params.partition_by.clone(), order_by)
+}
+
+/// Returns the number of each row among those with the same values, in an order.
+pub(super) fn row_number(partition_by: Vec<Expr>, order_by: Vec<SortExpr>) -> Expr {
     Expr::WindowFunction(Box::new(WindowFunction {
         fun: WindowFunctionDefinition::WindowUDF(row_number_udwf()),
         params: WindowFunctionParams {
             args: vec![],
-            partition_by: call.params.partition_by.clone(),
+            partition_by,
             window_frame: WindowFrame::new(Some(true)),
             order_by,
             filter: None,
