@@ -5,6 +5,10 @@
 mod support;
 
 #[cfg(test)]
+#[path = "oracle/chains.rs"]
+mod chains;
+
+#[cfg(test)]
 mod oracle {
     use proptest::prelude::*;
     use proptest::sample::select;
@@ -17,7 +21,7 @@ mod oracle {
     };
 
     /// How many cases run where `PROPTEST_CASES` does not say it.
-    fn cases(default: u32) -> ProptestConfig {
+    pub(super) fn cases(default: u32) -> ProptestConfig {
         let config = ProptestConfig::default();
         let said = config.cases != 256;
         ProptestConfig { cases: if said { config.cases } else { default }, max_shrink_iters: 200, ..config }

@@ -20,6 +20,8 @@ pub struct RetractingAggregate {
     spec: Arc<AggregateSpec>,
     states: RetractingStates,
     pace: Pace,
+    /// Whether the groups are given once, at the end of the input.
+    at_end: bool,
     /// Whether what changed came from a snapshot, and was given before it.
     restoring: bool,
     /// Whether this instance answers for an empty input: `SELECT count(*)` of nothing is one row.
@@ -28,12 +30,13 @@ pub struct RetractingAggregate {
 }
 
 impl RetractingAggregate {
-    /// Creates the operator; `first_shard` says whether it is the one that answers for an empty input, `record`
-    /// whether deltas will be asked for, `interval_ms` how long a change waits for others of its group.
+    /// Creates the operator; `at_end` says whether groups are given once, at the end of the input, `first_shard` whether
+    /// it is the one that answers for an empty input, `record` whether deltas will be asked for, `interval_ms` how long
+    /// a change waits for others of its group.
     pub fn try_new(
         name: String,
         spec: Arc<AggregateSpec>,
-        retraction: Arc<Retraction>,
+        (retraction, at_end): (Arc<Retraction>, bool),
         interval_ms: Option<i64>,
         first_shard: bool,
         record: bool,
@@ -42,6 +45,7 @@ impl RetractingAggregate {
             name,
             states: RetractingStates::try_new(Arc::clone(&spec), retraction)?,
             pace: Pace::new(interval_ms),
+            at_end,
             restoring: false,
             answers_empty_input: first_shard && spec.keys.is_empty(),
             recorded: DeltaLog::new(record),
@@ -101,8 +105,11 @@ impl Operator for RetractingAggregate {
         self.resume()?;
         let mut changes = vec![];
         if self.states.has_changed() {
-            self.pace.came(epoch.now_ms);
-            if epoch.last || watermark == Watermark::END || self.pace.lets_go(epoch.now_ms) {
+            if !self.at_end {
+                self.pace.came(epoch.now_ms);
+            }
+            let lets_go = || !self.at_end && (epoch.last || self.pace.lets_go(epoch.now_ms));
+            if watermark == Watermark::END || lets_go() {
                 changes.extend(self.settle()?);
             }
         }
@@ -120,7 +127,7 @@ impl Operator for RetractingAggregate {
     fn restore(&mut self, delta: &StateDelta) -> Result<()> {
         if delta.rows.num_rows() > 0 {
             self.take_in(&ChangeBatch::of_weighted_rows(&delta.rows)?)?;
-            self.restoring = true;
+            self.restoring = !self.at_end;
         }
         Ok(())
     }

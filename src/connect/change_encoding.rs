@@ -76,7 +76,7 @@ impl ChangeEncoding {
     }
 
     /// Returns the rows to write.
-    pub(super) fn encode(self, changes: &ChangeBatch) -> Result<RecordBatch> {
+    pub fn encode(self, changes: &ChangeBatch) -> Result<RecordBatch> {
         let rows = changes.rows();
         match (self, changes.weights()) {
             (Self::Rows | Self::NewRows, None) => Ok(rows.clone()),

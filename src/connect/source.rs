@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 
 use crate::error::Result;
+use crate::flow::ChangeBatch;
 use crate::time::Watermark;
 
 /// Where a partition resumes: the place of the next record.
@@ -60,8 +61,8 @@ pub enum Payload {
     Lines(Bytes),
     /// Messages of a broker.
     Messages(Messages),
-    /// Rows that need no decoding, in the schema of the declaration.
-    Rows(RecordBatch),
+    /// Rows that need no decoding, in the schema of the declaration; of a stream that withdraws rows, with their weights.
+    Rows(ChangeBatch),
     /// Rows that are read and decoded where the other formats are decoded: on the worker that gets the chunk.
     Deferred(Box<dyn ReadRows>),
 }

@@ -19,22 +19,23 @@ use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execut
 use futures::StreamExt;
 use parking_lot::Mutex;
 
+use super::batch_worker::{BatchWorker, Changes};
 use super::dead_letters::{DeadLetters, Failures};
 use super::driver::Ending;
-use super::figures::{add_to_report, observer, state_of};
+use super::figures::{observer, state_of};
 use super::loading::{Gate, TableLoad};
 use super::messages::{Permits, SourceClock, StopFlag, ToDriver};
 use super::reader::Reader;
-use super::report::{JobReport, MEND_OR_KEEP, RejectedRecord, SinkReport, SourceReport};
+use super::report::{JobReport, SinkReport, SourceReport};
 use super::running::with_clock;
-use super::scan::{Processed, Scan, Ticket};
+use super::scan::{Scan, Ticket};
 use super::threads::spawn;
 use super::{Outcome, running};
-use crate::connect::{ChunkLimits, OnError, Sink};
+use crate::connect::{ChunkLimits, Sink};
 use crate::error::{Error, Result};
 use crate::flow::ChangeBatch;
 use crate::sql::functions::EpochClock;
-use crate::sql::plan::{Compiler, scan_plan};
+use crate::sql::plan::{Compiler, ScanPlan, scan_plan};
 use crate::sql::relation::{Relation, RelationTable};
 use crate::table::{ReadPin, TableScan};
 use crate::time::{Clock, Stopwatch, Watermark};
@@ -207,15 +208,15 @@ fn run(mut spec: BatchSpec, stop: &StopFlag, report: &Arc<Mutex<JobReport>>) -> 
 
 /// What the tables of a batch job share.
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
     state: SessionState,
     parallelism: usize,
     limits: ChunkLimits,
     failures: Failures,
-    dead_letters: Mutex<Option<DeadLetters>>,
+    pub(super) dead_letters: Mutex<Option<DeadLetters>>,
     clock: Arc<dyn Clock>,
-    stop: StopFlag,
-    report: Arc<Mutex<JobReport>>,
+    pub(super) stop: StopFlag,
+    pub(super) report: Arc<Mutex<JobReport>>,
 }
 
 /// Returns what the plan reads.
@@ -313,14 +314,14 @@ fn no_time(name: &str) -> Error {
         .with_hint("group by a column of the table, as in date_trunc('minute', ts)")
 }
 
-fn external(error: Error) -> DataFusionError {
+pub(super) fn external(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
 type Batches = tokio::sync::mpsc::Receiver<DataFusionResult<RecordBatch>>;
 
 /// Starts the threads that read and decode a source; each worker feeds one partition of the plan.
-fn start_reading(scan: crate::sql::plan::ScanPlan, shared: &Arc<Shared>) -> Result<Vec<Batches>> {
+fn start_reading(scan: ScanPlan, shared: &Arc<Shared>) -> Result<Vec<Batches>> {
     let request = running::read_request(&scan, shared.limits, &shared.clock)?;
     let source = scan.relation.source.open(&request)?;
     let ordinal = {
@@ -353,6 +354,7 @@ fn start_reading(scan: crate::sql::plan::ScanPlan, shared: &Arc<Shared>) -> Resu
     let mut receivers = vec![];
     let compiler = Compiler::new(&shared.state);
     let mut senders = vec![];
+    let changes = Changes::of(&scan, shared.parallelism)?;
     for _ in 0..shared.parallelism {
         let (sender, receiver) = tokio::sync::mpsc::channel(4);
         receivers.push(receiver);
@@ -364,6 +366,7 @@ fn start_reading(scan: crate::sql::plan::ScanPlan, shared: &Arc<Shared>) -> Resu
             source: ordinal,
             shared: Arc::clone(shared),
             permits: Arc::clone(&permits),
+            changes: changes.clone(),
             sender,
         };
         let tickets = tickets.clone();
@@ -373,6 +376,7 @@ fn start_reading(scan: crate::sql::plan::ScanPlan, shared: &Arc<Shared>) -> Resu
                     return;
                 }
             }
+            worker.end();
         })?;
     }
     spawn("reader", move || reader.run())?;
@@ -390,50 +394,6 @@ fn start_reading(scan: crate::sql::plan::ScanPlan, shared: &Arc<Shared>) -> Resu
         }
     })?;
     Ok(receivers)
-}
-
-struct BatchWorker {
-    scan: Scan,
-    name: String,
-    source: usize,
-    shared: Arc<Shared>,
-    permits: Arc<Permits>,
-    sender: tokio::sync::mpsc::Sender<DataFusionResult<RecordBatch>>,
-}
-
-impl BatchWorker {
-    /// Processes a chunk; returns false when nobody wants more.
-    fn run(&mut self, ticket: Ticket) -> bool {
-        let processed = self.scan.process(ticket);
-        self.permits.give_back(1);
-        let outcome = processed.and_then(|processed| self.account(processed));
-        let outputs = match outcome {
-            Ok(outputs) => outputs,
-            Err(error) => return self.sender.blocking_send(Err(external(error))).is_ok(),
-        };
-        outputs.into_iter().all(|batch| self.sender.blocking_send(Ok(batch.rows().clone())).is_ok())
-    }
-
-    fn account(&self, mut processed: Processed) -> Result<Vec<ChangeBatch>> {
-        let mut report = self.shared.report.lock();
-        for rejected in &processed.rejected {
-            let place = format!("`{}` {}", self.name, rejected.place);
-            if self.scan.on_error() == OnError::Fail {
-                return Err(Error::data(format!("{place}: {}", rejected.message)).with_hint(MEND_OR_KEEP));
-            }
-            if report.rejections.len() < 10 {
-                report.rejections.push(RejectedRecord { place, message: rejected.message.clone() });
-            }
-        }
-        add_to_report(&mut report, self.source, &processed, true);
-        drop(report);
-        let letters = processed.letters.drain(..).map(|letter| (self.name.clone(), letter));
-        let letters: Vec<_> = letters.collect();
-        if let Some(dead_letters) = self.shared.dead_letters.lock().as_mut() {
-            dead_letters.write(&letters)?;
-        }
-        Ok(processed.output)
-    }
 }
 
 #[derive(Debug)]

@@ -10,6 +10,7 @@
 
 pub mod application;
 mod batch;
+mod batch_worker;
 mod carry;
 mod dead_letters;
 mod driven;

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int8Array, RecordBatch, RecordBatchOptions};
-use arrow::compute::filter_record_batch;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::TimestampMillisecondType;
 
 use super::carry::Carry;
@@ -91,13 +90,11 @@ pub(crate) struct Scan {
 
 /// The good rows of a chunk and what is known of each.
 pub(super) struct Rows {
-    pub(super) batch: RecordBatch,
+    pub(super) changes: ChangeBatch,
     pub(super) places: RowPlaces,
     pub(super) times: Vec<i64>,
     /// The watermark at each row, where an upstream job says it.
     pub(super) marks: Option<Vec<i64>>,
-    /// Whether each row comes or goes; without weights all come.
-    pub(super) weights: Option<Int8Array>,
 }
 
 impl Scan {
@@ -146,7 +143,7 @@ impl Scan {
         let (start, partition, origin) = (chunk.start, chunk.partition, chunk.origin.clone());
         let (mut rows, rejected, gone) = self.decode(chunk, arrival_ms, &mut processed)?;
         let mut bad_times = self.read_times(&mut rows, arrival_ms)?;
-        let missing = missing_values(&rows.batch, &self.request);
+        let missing = missing_values(rows.changes.rows(), &self.request);
         bad_times.retain(|bad| missing.iter().all(|missing| missing.row != bad.row));
         let mut unusable = bad_times.clone();
         unusable.extend(missing.iter().cloned());
@@ -173,7 +170,8 @@ impl Scan {
         if let Some(gone) = gone {
             rows = rows.with_deletes(gone)?;
         }
-        processed.carries_time = rows.marks.is_some();
+        // How far time is behind rows that come and go, the job that gives them says, if anybody.
+        processed.carries_time = rows.marks.is_some() || self.plan.relation.changelog;
         let marks = match &rows.marks {
             Some(marks) => marks.clone(),
             None => {
@@ -192,8 +190,7 @@ impl Scan {
         let batch = self.with_system_columns(&rows, &known)?;
         self.clock.set_millis(arrival_ms);
         let mut trouble = Trouble::default();
-        let changes = ChangeBatch::try_new(batch, rows.weights.clone())?;
-        self.run(changes, 0, &mut processed, &mut trouble)?;
+        self.run(batch, 0, &mut processed, &mut trouble)?;
         self.reject_rows(&mut rows, trouble.bad, Category::Evaluation, &at, &mut processed)?;
         self.keep_late(&mut rows, trouble.late, &marks, &at, &mut processed)?;
         processed.letters.sort_by_key(|letter| letter.spot.offset);
@@ -208,13 +205,13 @@ impl Scan {
         processed: &mut Processed,
     ) -> Result<(Rows, Vec<Rejected>, Option<Deletes>)> {
         let mut gone = None;
-        let (batch, places, rejected) = match chunk.payload {
+        let (changes, places, rejected) = match chunk.payload {
             Payload::Lines(bytes) => {
                 let decoded = self.decoder()?.decode(&bytes, Layout::Lines)?;
                 processed.bytes = bytes.len() as u64;
                 processed.lines = decoded.lines;
                 let places = RowPlaces::lines(bytes, &decoded);
-                (decoded.rows, places, decoded.rejected)
+                (ChangeBatch::inserts(decoded.rows), places, decoded.rejected)
             }
             Payload::Messages(messages) => {
                 let decoded = self.decoder()?.decode(&messages.values, Layout::Ends(&messages.ends))?;
@@ -229,34 +226,35 @@ impl Scan {
                     gone = Some(deletes);
                 }
                 let places = RowPlaces::messages(messages, &decoded);
-                (decoded.rows, places, rejected)
+                (ChangeBatch::inserts(decoded.rows), places, rejected)
             }
-            Payload::Rows(rows) => (rows, RowPlaces::Rows, vec![]),
+            Payload::Rows(changes) => (changes, RowPlaces::Rows, vec![]),
             Payload::Deferred(read) => {
                 processed.bytes = read.bytes();
-                (read.read()?, RowPlaces::Rows, vec![])
+                (ChangeBatch::inserts(read.read()?), RowPlaces::Rows, vec![])
             }
         };
-        processed.records += (batch.num_rows() + rejected.len()) as u64;
+        processed.records += (changes.num_rows() + rejected.len()) as u64;
         let times = places.timestamps(arrival_ms).unwrap_or_default();
-        Ok((Rows { batch, places, times, marks: None, weights: None }, rejected, gone))
+        Ok((Rows { changes, places, times, marks: None }, rejected, gone))
     }
 
     /// Reads event times: what an upstream job says, the declared column, the broker's timestamp, or the arrival.
     fn read_times(&self, rows: &mut Rows, arrival_ms: i64) -> Result<Vec<BadTime>> {
-        rows.marks = millis_of(&rows.batch, SystemColumn::Watermark);
-        if let Some(times) = millis_of(&rows.batch, SystemColumn::Time) {
+        let batch = rows.changes.rows();
+        rows.marks = millis_of(batch, SystemColumn::Watermark);
+        if let Some(times) = millis_of(batch, SystemColumn::Time) {
             rows.times = times;
             return Ok(vec![]);
         }
         if let Some(reader) = &self.event_time {
             let ahead = self.plan.relation.event_time.as_ref().map_or(i64::MAX, |time| time.max_ahead_ms);
-            let (times, bad) = reader.read(&rows.batch, arrival_ms, ahead)?;
+            let (times, bad) = reader.read(batch, arrival_ms, ahead)?;
             rows.times = times;
             return Ok(bad);
         }
-        if rows.times.len() != rows.batch.num_rows() {
-            rows.times = vec![arrival_ms; rows.batch.num_rows()];
+        if rows.times.len() != batch.num_rows() {
+            rows.times = vec![arrival_ms; batch.num_rows()];
         }
         Ok(vec![])
     }
@@ -268,20 +266,21 @@ impl Scan {
             .ok_or_else(|| Error::internal(format!("`{name}` gives bytes but has no format")))
     }
 
-    fn with_system_columns(&self, rows: &Rows, known: &Known<'_>) -> Result<RecordBatch> {
-        let count = rows.batch.num_rows();
+    fn with_system_columns(&self, rows: &Rows, known: &Known<'_>) -> Result<ChangeBatch> {
+        let batch = rows.changes.rows();
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.places.len());
         for (place, &ordinal) in self.places.iter().zip(&self.plan.order) {
             columns.push(match place {
-                Some(place) => Arc::clone(rows.batch.column(*place)),
+                Some(place) => Arc::clone(batch.column(*place)),
                 None => {
                     let column = self.plan.system[ordinal - self.plan.columns.len()];
                     rows.places.system_column(column, known)?
                 }
             });
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(count));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.plan.schema), columns, &options)?)
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let schema = Arc::clone(&self.plan.schema);
+        rows.changes.clone().with_rows(RecordBatch::try_new_with_options(schema, columns, &options)?)
     }
 
     /// Runs the steps; where a row cannot be evaluated the batch is halved until the row stands alone.
@@ -342,13 +341,7 @@ impl Rows {
         };
         let (times, marks) = (kept(self.times), self.marks.map(kept));
         let mask = BooleanArray::from(keep);
-        Ok(Self {
-            batch: filter_record_batch(&self.batch, &mask)?,
-            places: self.places.keep(&mask),
-            times,
-            marks,
-            weights: None,
-        })
+        Ok(Self { changes: self.changes.filter(&mask)?, places: self.places.keep(&mask), times, marks })
     }
 }
 

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::aggregate::{
     ChangingAggregate, FinalAggregate, RetractingAggregate, SessionAggregate, Showing, WindowKey,
 };
-use crate::bounded::{Limit, Sort};
+use crate::bounded::{Fold, Limit, Sort};
 use crate::error::{Error, Result};
 use crate::flow::{ChangeBatch, EpochContext, Exchange, Fragment, Operator, StateDelta, Tally};
 use crate::join::{AsOfJoin, StreamJoin};
@@ -192,8 +192,8 @@ fn instance(
                 }
             }
         }
-        OperatorKind::RetractingAggregate { spec, retraction } => {
-            let (spec, retraction) = (Arc::clone(spec), Arc::clone(retraction));
+        OperatorKind::RetractingAggregate { spec, retraction, at_end } => {
+            let (spec, retraction) = (Arc::clone(spec), (Arc::clone(retraction), *at_end));
             Box::new(RetractingAggregate::try_new(name, spec, retraction, interval, first, record)?)
         }
         OperatorKind::Over(spec) => Box::new(OrderedOver::try_new(name, Arc::clone(spec), record)?),
@@ -206,6 +206,7 @@ fn instance(
             let order = compiler.order(order, input)?;
             Box::new(Sort::new(Arc::clone(&plan.ports[0].schema), order, *fetch, record))
         }
+        OperatorKind::Fold => Box::new(Fold::try_new(Arc::clone(&plan.ports[0].schema), record)?),
         OperatorKind::KeyedTable { table, emits } => {
             Box::new(KeyedTable::try_new(name, table.writer()?, None, *emits, record)?)
         }

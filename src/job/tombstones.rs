@@ -1,7 +1,5 @@
 //! Messages without a value, where they delete rows of a table: the key of the message says which.
 
-use std::sync::Arc;
-
 use arrow::array::{Array, ArrayRef, BooleanArray, Int8Array, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::{CastOptions, cast_with_options, concat, filter, take};
 use arrow::datatypes::Field;
@@ -11,6 +9,7 @@ use super::scan::Rows;
 use super::system_columns::RowPlaces;
 use crate::connect::{Messages, ReadRequest};
 use crate::error::{Error, Result};
+use crate::flow::ChangeBatch;
 use crate::format::Rejected;
 
 /// Between the texts of two key columns, as sinks write them.
@@ -123,17 +122,19 @@ impl Rows {
         let mut order: Vec<(u32, u32)> = records.iter().chain(&deleted).copied().zip(0..).collect();
         order.sort_unstable();
         let places = UInt32Array::from_iter_values(order.iter().map(|(_, place)| *place));
-        let mixed = self.batch.columns().iter().zip(&columns).map(|(there, gone)| {
+        let rows = self.changes.rows();
+        let mixed = rows.columns().iter().zip(&columns).map(|(there, gone)| {
             let both = concat(&[there.as_ref(), gone.as_ref()])?;
             take(&both, &places, None)
         });
         let mixed = mixed.collect::<Result<Vec<ArrayRef>, _>>()?;
         let all_times: Vec<i64> = self.times.into_iter().chain(times).collect();
         let is_insert = |&(_, place): &(u32, u32)| if (place as usize) < inserted { 1 } else { -1 };
+        let weights = Int8Array::from_iter_values(order.iter().map(is_insert));
+        let rows = RecordBatch::try_new(rows.schema(), mixed)?;
         Ok(Self {
-            weights: Some(Int8Array::from_iter_values(order.iter().map(is_insert))),
+            changes: ChangeBatch::try_new(rows, Some(weights))?,
             times: order.iter().map(|(_, place)| all_times[*place as usize]).collect(),
-            batch: RecordBatch::try_new(Arc::clone(&self.batch.schema()), mixed)?,
             places: RowPlaces::Messages {
                 messages,
                 records: order.into_iter().map(|(record, _)| record).collect(),

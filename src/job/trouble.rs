@@ -85,7 +85,7 @@ impl Scan {
                     operator,
                     message: message.clone(),
                     spot: rows.places.spot(row, at),
-                    record: rows.places.record(row, &rows.batch)?,
+                    record: rows.places.record(row, rows.changes.rows())?,
                     event_time: (category != Category::EventTime).then(|| rows.times[row]),
                     window: None,
                     lateness_ms: None,
@@ -118,7 +118,9 @@ impl Scan {
             let window = time.and_then(|time| late.window(time));
             let lateness_ms = time.zip(watermark).map(|(time, watermark)| late.lateness(time, watermark));
             let (spot, record) = match &late.row {
-                Origin::First(row) => (rows.places.spot(*row, at), rows.places.record(*row, &rows.batch)?),
+                Origin::First(row) => {
+                    (rows.places.spot(*row, at), rows.places.record(*row, rows.changes.rows())?)
+                }
                 Origin::Made(values) => (nowhere(at), row_as_json(values, 0)?),
             };
             processed.letters.push(DeadLetter {
@@ -142,7 +144,7 @@ impl Scan {
             self.locator = self.plan.relation.source.decoder(&request)?;
         }
         match &mut self.locator {
-            Some(locator) => rows.places.locate(rows.batch.num_rows(), locator.as_mut()),
+            Some(locator) => rows.places.locate(rows.changes.num_rows(), locator.as_mut()),
             None => Ok(()),
         }
     }

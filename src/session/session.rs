@@ -1,13 +1,12 @@
 //! [`Session`]: what is declared, and the jobs that run.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 
 use super::job::SessionJob;
-use crate::connect::memory::MemoryStream;
+use crate::connect::ChangeEncoding;
 use crate::error::{Error, Result};
 use crate::flow::ChangeBatch;
 use crate::job::TakenIn;
@@ -22,7 +21,7 @@ pub enum Answer {
     Done,
     /// What `SHOW`, `DESCRIBE` and `EXPLAIN` say.
     Text(String),
-    /// The rows of a query that ran once.
+    /// The rows of a query that ran once; where it withdraws rows, changes with a first column `_op`.
     Rows(Vec<RecordBatch>),
 }
 
@@ -75,7 +74,7 @@ impl Session {
                     .with_hint("`velo run -e \"EXPLAIN ANALYZE …\"` runs a query and says what it did"));
             }
         }
-        let result = job.result.clone();
+        let (result, changelog) = (job.result.clone(), job.changelog);
         if result.is_some() && !job.reads_nothing && !job.reads_only_tables() && !self.ended {
             return Err(Error::not_yet("a SELECT over a stream of a session that goes on")
                 .with_hint("start a job: CREATE STREAM … AS SELECT …"));
@@ -95,10 +94,10 @@ impl Session {
                 }
             }
         }
-        let rows = |stream: Arc<MemoryStream>| {
-            stream.changes_from(0).iter().map(|changes| changes.rows().clone()).collect()
-        };
-        Ok(result.map_or(Answer::Done, |stream| Answer::Rows(rows(stream))))
+        let Some(result) = result else { return Ok(Answer::Done) };
+        let encoding = if changelog { ChangeEncoding::Op } else { ChangeEncoding::Rows };
+        let changes = result.changes_from(0);
+        Ok(Answer::Rows(changes.iter().map(|changes| encoding.encode(changes)).collect::<Result<_>>()?))
     }
 
     /// Returns the changes of a stream in memory from row `from` on.

@@ -48,6 +48,26 @@ pub struct Relation {
     pub time_columns: Vec<String>,
     /// Every row that came for a table, with its time: what the table is made of, where a source feeds it.
     pub versions: Option<Arc<Relation>>,
+    /// Whether rows are withdrawn again: what is read are changes.
+    pub changelog: bool,
+    /// The hidden columns that rows bring with them from another job of the application.
+    pub carried: Vec<SystemColumn>,
+}
+
+impl Relation {
+    /// Returns whether a row of a changelog has the same value in a system column when it is withdrawn as when it came.
+    pub fn is_lasting(&self, column: SystemColumn) -> bool {
+        match column {
+            SystemColumn::EventTime => self.carried.contains(&SystemColumn::Time),
+            SystemColumn::Arrival | SystemColumn::Offset | SystemColumn::TieOffset => false,
+            SystemColumn::Time | SystemColumn::Watermark => self.carried.contains(&column),
+            SystemColumn::Partition
+            | SystemColumn::Key
+            | SystemColumn::Topic
+            | SystemColumn::Headers
+            | SystemColumn::TiePartition => true,
+        }
+    }
 }
 
 /// A column that is part of a window.
@@ -173,14 +193,16 @@ impl RelationTable {
         let mut fields = relation.schema.fields().to_vec();
         // A row of a table is no record: it has no place, no key of a message and no headers.
         let system = if relation.table.is_some() { &[] } else { system };
-        fields.extend(system.iter().map(|column| Arc::new(column.field())));
+        // A declared column of that name is what a query means.
+        let system = system.iter().filter(|column| relation.schema.index_of(column.name()).is_err());
+        fields.extend(system.map(|column| Arc::new(column.field())));
         Self { relation, schema: Arc::new(Schema::new(fields)) }
     }
 
-    /// Returns the same table with the hidden columns too.
-    pub fn with_hidden(&self) -> Self {
+    /// Returns the same table with some hidden columns too.
+    pub fn with_hidden(&self, hidden: &[SystemColumn]) -> Self {
         let mut fields = self.schema.fields().to_vec();
-        fields.extend(SystemColumn::HIDDEN.iter().map(|column| Arc::new(column.field())));
+        fields.extend(hidden.iter().map(|column| Arc::new(column.field())));
         Self { relation: Arc::clone(&self.relation), schema: Arc::new(Schema::new(fields)) }
     }
 }

@@ -29,7 +29,7 @@ use velostream::job::application::Settings;
 use velostream::session::{Answer, Session};
 use velostream::time::ManualClock;
 
-const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
 const NAMES: [&str; 5] = ["x", "y", "comma, and \"quote\"", "ü 漢", " blank "];
 
 /// A generated row.
@@ -115,7 +115,7 @@ impl Format {
         select(vec![Self::Json, Self::Csv])
     }
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Json => "json",
             Self::Csv => "csv",
@@ -126,8 +126,8 @@ impl Format {
 /// Files on disk, one partition each.
 #[derive(Debug)]
 pub(super) struct Files {
-    folder: TempDir,
-    format: Format,
+    pub(super) folder: TempDir,
+    pub(super) format: Format,
 }
 
 impl Files {
@@ -755,7 +755,7 @@ pub(super) struct Found {
 }
 
 /// Returns a clock that only the test moves.
-fn clock() -> Arc<ManualClock> {
+pub(super) fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::at_millis(1_704_153_600_000))
 }
 
@@ -767,7 +767,7 @@ impl Environment for NoEnvironment {
     }
 }
 
-fn session(engine: &Engine, clock: Arc<ManualClock>) -> Session {
+pub(super) fn session(engine: &Engine, clock: Arc<ManualClock>) -> Session {
     let (rows, workers, mode) = match engine {
         Engine::Stream { rows, workers } => (*rows, *workers, None),
         _ => (65_536, 2, Some(Mode::Batch)),
@@ -835,7 +835,7 @@ fn folded(session: &Session) -> Vec<String> {
     net.into_iter().flat_map(|(row, weight)| vec![row; times(weight)]).collect()
 }
 
-fn execute(session: &mut Session, sql: &str) -> Answer {
+pub(super) fn execute(session: &mut Session, sql: &str) -> Answer {
     session.execute(sql).unwrap_or_else(|errors| panic!("{sql}\n{}", errors[0].report()))
 }
 
@@ -886,7 +886,7 @@ fn with_relations<const N: usize>(sql: &str, relations: [(&str, RecordBatch); N]
     sorted(&batches)
 }
 
-fn texts(batch: &RecordBatch) -> Vec<String> {
+pub(super) fn texts(batch: &RecordBatch) -> Vec<String> {
     let options = FormatOptions::default().with_null("NULL");
     let schema = batch.schema();
     let visible = (0..batch.num_columns()).filter(|&column| !schema.field(column).name().starts_with("__"));
@@ -898,7 +898,7 @@ fn texts(batch: &RecordBatch) -> Vec<String> {
     (0..batch.num_rows()).map(row).collect()
 }
 
-fn sorted(batches: &[RecordBatch]) -> Vec<String> {
+pub(super) fn sorted(batches: &[RecordBatch]) -> Vec<String> {
     let mut rows: Vec<String> = batches.iter().flat_map(texts).collect();
     rows.sort();
     rows

@@ -12,13 +12,25 @@ use crate::time::Watermark;
 #[derive(Debug)]
 pub struct MemorySinkConnector {
     stream: Arc<MemoryStream>,
+    form: ChangelogForm,
+    /// Whether the rows' event time goes along, for other jobs to use.
     carries_time: bool,
 }
 
 impl MemorySinkConnector {
-    /// Creates the connector; `carries_time` says whether the rows' event time goes along, for other jobs to use.
-    pub fn new(stream: Arc<MemoryStream>, carries_time: bool) -> Self {
-        Self { stream, carries_time }
+    /// Creates the sink of a declared stream, which whoever reads it knows as one that only grows.
+    pub fn declared(stream: Arc<MemoryStream>) -> Self {
+        Self { stream, form: ChangelogForm::AppendOnly, carries_time: false }
+    }
+
+    /// Creates the sink of a query that other jobs read.
+    pub fn between_jobs(stream: Arc<MemoryStream>) -> Self {
+        Self { stream, form: ChangelogForm::Op, carries_time: true }
+    }
+
+    /// Creates the sink of a query whose rows are for the user.
+    pub fn result(stream: Arc<MemoryStream>) -> Self {
+        Self { stream, form: ChangelogForm::Op, carries_time: false }
     }
 }
 
@@ -28,7 +40,7 @@ impl SinkConnector for MemorySinkConnector {
     }
 
     fn changelog_form(&self) -> ChangelogForm {
-        ChangelogForm::Op
+        self.form
     }
 
     fn wants_event_time(&self) -> bool {

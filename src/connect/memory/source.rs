@@ -106,13 +106,11 @@ impl Source for MemorySource {
         }
         match self.stream.read(self.reader, self.position, self.max_rows, wait) {
             Found::Rows(changes, watermark) => {
-                if changes.weights().is_some() {
-                    return Err(Error::not_yet(format!("reading the changes of `{}`", self.stream.name())));
-                }
                 self.promised = self.promised.max(watermark);
                 let start = Position(self.position);
                 self.position += i64::try_from(changes.num_rows()).unwrap_or(i64::MAX);
-                let payload = Payload::Rows(changes.rows().project(&self.columns)?);
+                let rows = changes.rows().project(&self.columns)?;
+                let payload = Payload::Rows(changes.with_rows(rows)?);
                 let end = Position(self.position);
                 Ok(Polled::Chunk(Chunk { partition: 0, start, end, payload, origin: None, watermark }))
             }

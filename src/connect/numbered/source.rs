@@ -10,6 +10,7 @@ use super::pace::Pace;
 use super::shares::Shares;
 use crate::connect::{Chunk, ChunkLimits, KnownPartition, PartitionId, Payload, Polled, Position};
 use crate::error::{Error, Result};
+use crate::flow::ChangeBatch;
 use crate::time::Clock;
 
 /// How long a paced row may wait for the next ones, however large `batch.linger` is: latency is what pacing is for.
@@ -238,7 +239,8 @@ impl<R: NumberedRows> NumberedSource<R> {
         let end = position(self.rows.position(row(first + rows)))?;
         let batch = self.rows.make(&numbers)?;
         self.partitions[partition].next += rows;
-        Ok(Chunk { partition, start, end, payload: Payload::Rows(batch), origin: None, watermark: None })
+        let payload = Payload::Rows(ChangeBatch::inserts(batch));
+        Ok(Chunk { partition, start, end, payload, origin: None, watermark: None })
     }
 }
 

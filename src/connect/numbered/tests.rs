@@ -86,7 +86,7 @@ fn read(source: &mut dyn Source) -> Vec<Read> {
                 assert_eq!(read.ends, 0);
                 assert!(read.bounds.last().is_none_or(|(_, end)| *end == chunk.start.0));
                 read.bounds.push((chunk.start.0, chunk.end.0));
-                read.batches.push(rows);
+                read.batches.push(rows.rows().clone());
             }
             Polled::Idle | Polled::Advanced { .. } => {}
             Polled::PartitionEnd(partition) => reads[partition].ends += 1,
@@ -227,7 +227,7 @@ fn who_falls_behind_catches_up_and_times_follow_the_clock() {
         let Polled::Chunk(chunk) = source.poll(Duration::from_millis(1)).unwrap() else { panic!("no rows") };
         let Payload::Rows(rows) = chunk.payload else { panic!("not rows") };
         let times =
-            rows.column(4).as_any().downcast_ref::<arrow::array::TimestampMillisecondArray>().unwrap();
+            rows.rows().column(4).as_any().downcast_ref::<arrow::array::TimestampMillisecondArray>().unwrap();
         assert_eq!(times.value(0), 1_000_000 + count * 100);
         count += i64::try_from(rows.num_rows()).unwrap();
         clock.wait(Duration::from_secs(5));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use sqlparser::ast::Query;
 
+use super::destination::{Given, changes_unread};
 use super::settings::Settings;
 use super::tables::DeclaredTable;
 use crate::config::{
@@ -19,7 +20,7 @@ use crate::connect::{Declaration, DeclaredSource, OnError, SinkConnector, Source
 use crate::error::{Error, Result};
 use crate::job::Loads;
 use crate::sql::plan::suggested_columns;
-use crate::sql::relation::{EventTime, Relation, WindowColumn};
+use crate::sql::relation::{EventTime, Relation, SystemColumn};
 use crate::sql::{Declare, OptionItem, RelationKind};
 use crate::time::{EventTimeFormat, WatermarkStrategy};
 
@@ -55,8 +56,8 @@ pub(super) struct DeclaredStream {
     pub(super) memory: Option<Arc<MemoryStream>>,
     watermark: Option<(String, i64)>,
     relation: Option<Arc<Relation>>,
-    /// Whether it withdraws rows, which no query can read yet.
-    changelog: bool,
+    /// The function that keeps others from reading its changes: what it gave once it does not give again.
+    volatile: Option<String>,
     /// What it is beside that, if it is a table.
     pub(super) table: Option<DeclaredTable>,
 }
@@ -212,37 +213,36 @@ impl Catalog {
             time_columns: vec![],
             versions: None,
             table: None,
+            changelog: false,
+            carried: vec![],
         };
         let declared = DeclaredStream { relation: Some(Arc::new(relation)), ..DeclaredStream::default() };
         self.streams.insert(ERROR_TABLE.to_owned(), declared);
     }
 
     /// Adds the stream that a query of the application gives to others.
-    pub(super) fn add_between_jobs(
-        &mut self,
-        name: &str,
-        stream: &Arc<MemoryStream>,
-        (visible, windows): (SchemaRef, Vec<WindowColumn>),
-        bounded: bool,
-        changelog: bool,
-    ) {
-        let source = MemorySourceConnector::new(Arc::clone(stream), bounded);
+    pub(super) fn add_between_jobs(&mut self, name: &str, stream: &Arc<MemoryStream>, given: Given) {
+        let source = MemorySourceConnector::new(Arc::clone(stream), given.bounded);
+        let carried = [SystemColumn::Time, SystemColumn::Watermark].into_iter();
+        let carried = carried.filter(|column| stream.schema().index_of(column.name()).is_ok());
         let relation = Relation {
             name: name.to_owned(),
-            schema: visible,
+            schema: given.schema,
             event_time: None,
             watermark: WatermarkStrategy { bound_ms: 0, ..WatermarkStrategy::default() },
             on_error: None,
             source: Arc::new(source),
-            windows,
+            windows: given.windows,
             time_columns: vec![],
             versions: None,
             table: None,
+            changelog: given.changelog,
+            carried: carried.collect(),
         };
         let known = self.streams.entry(name.to_owned()).or_default();
         known.relation = Some(Arc::new(relation));
         known.memory = self.keeps_results.then(|| Arc::clone(stream));
-        known.changelog = changelog;
+        known.volatile = given.volatile;
     }
 
     fn outside(
@@ -298,8 +298,8 @@ impl Catalog {
         let Some(declared) = self.streams.get_mut(name) else {
             return Err(Error::internal(format!("`{name}` was not declared")));
         };
-        if declared.changelog {
-            return Err(changes_unread(name));
+        if let Some(function) = &declared.volatile {
+            return Err(changes_unread(name, function));
         }
         if let Some(relation) = &declared.relation {
             return Ok(Arc::clone(relation));
@@ -384,12 +384,6 @@ fn unreadable(name: &str) -> Error {
     Error::invalid(format!("`{name}` can be written, but not read"))
 }
 
-/// Returns the error for reading a result that withdraws rows.
-pub(super) fn changes_unread(name: &str) -> Error {
-    Error::not_yet(format!("reading the changes of `{name}`"))
-        .with_hint("give its aggregate a WINDOW, or EMIT FINAL over an input that ends")
-}
-
 /// Declares a stream in memory, which `make` makes of its name and columns.
 fn in_memory_stream(
     name: &str,
@@ -411,7 +405,7 @@ fn in_memory_stream(
     Ok(DeclaredStream {
         columns: Some(columns),
         source: Some(source),
-        sink: Some(Arc::new(MemorySinkConnector::new(Arc::clone(&stream), false))),
+        sink: Some(Arc::new(MemorySinkConnector::declared(Arc::clone(&stream)))),
         memory: Some(stream),
         ..DeclaredStream::default()
     })
@@ -476,6 +470,8 @@ fn relation(
         time_columns: vec![],
         versions: None,
         table: None,
+        changelog: false,
+        carried: vec![],
     })
 }
 

@@ -3,17 +3,32 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 
-use super::planning::Planning;
+use super::planning::{Planning, Work};
 use super::statements::{Explaining, Query, Target};
 use crate::connect::SinkConnector;
 use crate::connect::console::StdoutConnector;
 use crate::connect::error_table::ERROR_TABLE;
-use crate::connect::memory::BlackholeConnector;
+use crate::connect::memory::{BlackholeConnector, MemoryStream};
 use crate::connect::predecessor::{Direction, Groups};
 use crate::error::{Error, Result};
 use crate::sql::plan::{HeaderRules, Inputs, Planner, write_headers};
+use crate::sql::relation::WindowColumn;
+
+/// What a query of the application gives to others.
+pub(super) struct Given {
+    /// The columns.
+    pub(super) schema: SchemaRef,
+    /// The columns that are bounds of windows.
+    pub(super) windows: Vec<WindowColumn>,
+    /// Whether it ends.
+    pub(super) bounded: bool,
+    /// Whether it withdraws rows.
+    pub(super) changelog: bool,
+    /// The function that makes a row another one when it is withdrawn.
+    pub(super) volatile: Option<String>,
+}
 
 /// Where rows go.
 pub(super) struct Destination {
@@ -69,6 +84,55 @@ impl Destination {
             _ => Ok(()),
         }
     }
+}
+
+impl Planning<'_> {
+    /// Makes the stream through which others read what `work` gives.
+    pub(super) fn between_jobs(&mut self, name: &str, work: &Work, output: &SchemaRef) -> Arc<MemoryStream> {
+        let keeps = self.catalog.keeps_results;
+        let stream = if keeps { MemoryStream::keeping_all } else { MemoryStream::between_jobs };
+        let stream = stream(name, Arc::clone(output));
+        self.between.push(Arc::clone(&stream));
+        let visible = output.fields().iter().filter(|field| !field.name().starts_with("__")).cloned();
+        let schema = Arc::new(Schema::new(visible.collect::<Vec<_>>()));
+        let given = match work {
+            Work::Stream(plan) => Given {
+                schema,
+                windows: plan.windows.clone(),
+                bounded: plan.scans.iter().all(|scan| scan.relation.source.is_bounded()),
+                changelog: plan.changelog,
+                volatile: plan.volatile.clone(),
+            },
+            Work::Batch(_) => {
+                Given { schema, windows: vec![], bounded: true, changelog: false, volatile: None }
+            }
+        };
+        self.catalog.add_between_jobs(name, &stream, given);
+        stream
+    }
+
+    /// Returns the error for a result that withdraws rows, where the sink `to` of the stream `target` only takes new ones.
+    pub(super) fn changes_refused(&self, query: &str, target: Option<&str>, to: &str) -> Error {
+        let in_memory =
+            target.and_then(|name| self.catalog.get(name)).is_some_and(|known| known.memory.is_some());
+        let hint = if in_memory {
+            "create the stream from the query: CREATE STREAM … AS SELECT …, or give final rows only: a WINDOW, or EMIT FINAL"
+        } else {
+            "say how changes are written: 'changelog' = 'op', or give final rows only: a WINDOW, or EMIT FINAL"
+        };
+        Error::invalid(format!(
+            "the result of `{query}` changes rows it gave before, and {to} only takes new ones"
+        ))
+        .with_hint(hint)
+    }
+}
+
+/// Returns the error for reading changes that do not cancel out, because `function` gives something else each time.
+pub(super) fn changes_unread(name: &str, function: &str) -> Error {
+    Error::not_yet(format!(
+        "reading the changes of `{name}`, in which `{function}` makes a withdrawn row another than it was,"
+    ))
+    .with_hint(format!("call `{function}` in the query that reads `{name}`, or below its aggregate"))
 }
 
 /// Returns the ordinals of the key columns: those that the query marks, or those that its target declares.

@@ -10,6 +10,7 @@ use crate::over::OverSpec;
 use crate::sql::functions::EpochClock;
 use crate::sql::functions::{SessionProfile, session_state};
 use crate::sql::plan::{Compiler, OperatorKind, ScanPlan, StreamPlan, Target};
+use crate::sql::relation::SystemColumn;
 use crate::sql::{WINDOW_END, WINDOW_START};
 
 /// Returns what a job does, as text for a person.
@@ -90,7 +91,13 @@ fn scan_lines(scan: &ScanPlan, plan: &StreamPlan, compiler: &Compiler<'_>) -> Re
             relation.watermark.bound_ms
         ),
     };
-    lines.push(format!("{time}, idle after {} ms", relation.watermark.idle_timeout_ms));
+    if relation.changelog {
+        let timed = relation.carried.contains(&SystemColumn::Time);
+        let time = if timed { "each row has its own event time" } else { "no event time" };
+        lines.push(format!("changes: rows come and are withdrawn; {time}"));
+    } else {
+        lines.push(format!("{time}, idle after {} ms", relation.watermark.idle_timeout_ms));
+    }
     if !relation.source.is_replayable() {
         lines.push("this source cannot be read again: a restart loses what was in flight".to_owned());
     }
@@ -109,7 +116,13 @@ fn operator_line(kind: &OperatorKind) -> String {
             };
             (spec, state.to_owned())
         }
-        OperatorKind::RetractingAggregate { spec, retraction } => (spec, retraction.state()),
+        OperatorKind::RetractingAggregate { spec, retraction, at_end } => {
+            let until = if *at_end { ", until the input ends" } else { "" };
+            (spec, format!("{}{until}", retraction.state()))
+        }
+        OperatorKind::Fold => {
+            return "fold; state: the rows that are there, until the input ends".to_owned();
+        }
         OperatorKind::Over(spec) => return over_line(spec),
         OperatorKind::BufferedOver(spec) => {
             let (count, what) = (spec.count, &spec.description);

@@ -376,7 +376,8 @@ impl<'a> Planning<'a> {
             ));
         }
         if let Some(name) = &destination.between {
-            sink = self.give_to_others(name, &work, &output, changelog)?;
+            let stream = self.between_jobs(name, &work, &output);
+            sink = Arc::new(MemorySinkConnector::between_jobs(stream));
         }
         if changelog && sink.changelog_form() == ChangelogForm::AppendOnly && destination.lenient {
             self.notices.push(format!(
@@ -384,18 +385,13 @@ impl<'a> Planning<'a> {
                 sink.describe()
             ));
         } else if changelog && sink.changelog_form() == ChangelogForm::AppendOnly {
-            return Err(Error::invalid(format!(
-                "the result of `{}` changes rows it gave before, and {} only takes new ones",
-                query.name,
-                sink.describe()
-            ))
-            .with_hint("say how changes are written: 'changelog' = 'op', or give final rows only: a WINDOW, or EMIT FINAL"));
+            return Err(self.changes_refused(&query.name, destination.shared.as_deref(), &sink.describe()));
         }
         let to_user = destination.between.is_none() && destination.shared.as_deref() == Some("stdout");
         let result = (to_user && self.catalog.keeps_results)
             .then(|| MemoryStream::keeping_all(&query.name, Arc::clone(&output)));
         if let Some(result) = &result {
-            sink = Arc::new(MemorySinkConnector::new(Arc::clone(result), false));
+            sink = Arc::new(MemorySinkConnector::result(Arc::clone(result)));
         }
         let key = match &keeps {
             Some(kept) => kept.table.key().to_vec(),
@@ -419,35 +415,6 @@ impl<'a> Planning<'a> {
             explain: query.explain,
         });
         Ok(())
-    }
-
-    /// Makes the result of a query a stream that others read, and returns the way into it.
-    fn give_to_others(
-        &mut self,
-        name: &str,
-        work: &Work,
-        output: &SchemaRef,
-        changelog: bool,
-    ) -> Result<Arc<dyn SinkConnector>> {
-        let bounded = match work {
-            Work::Stream(plan) => plan.scans.iter().all(|scan| scan.relation.source.is_bounded()),
-            Work::Batch(_) => true,
-        };
-        let keeps = self.catalog.keeps_results;
-        if changelog && !keeps {
-            return Err(super::catalog::changes_unread(name));
-        }
-        let stream = if keeps { MemoryStream::keeping_all } else { MemoryStream::between_jobs };
-        let stream = stream(name, Arc::clone(output));
-        self.between.push(Arc::clone(&stream));
-        let visible = output.fields().iter().filter(|field| !field.name().starts_with("__")).cloned();
-        let visible = Arc::new(arrow::datatypes::Schema::new(visible.collect::<Vec<_>>()));
-        let windows = match work {
-            Work::Stream(plan) => plan.windows.clone(),
-            Work::Batch(_) => vec![],
-        };
-        self.catalog.add_between_jobs(name, &stream, (visible, windows), bounded, changelog);
-        Ok(Arc::new(MemorySinkConnector::new(stream, true)))
     }
 
     fn finish(mut self) -> Result<PlannedApplication, Vec<Error>> {

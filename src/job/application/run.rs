@@ -54,10 +54,15 @@ pub struct ApplicationOutcome {
 impl PlannedJob {
     /// Opens a writer for the result.
     pub fn open_sink(&self, settings: &Settings) -> Result<Box<dyn Sink>> {
+        self.open_shared(settings, self.changelog)
+    }
+
+    /// Opens a writer for the result and for those of others, of which one withdraws rows if `changelog` says so.
+    fn open_shared(&self, settings: &Settings, changelog: bool) -> Result<Box<dyn Sink>> {
         let request = WriteRequest {
             schema: Arc::clone(&self.output),
             key: self.key.clone(),
-            changelog: self.changelog,
+            changelog,
             clock: Arc::clone(&settings.clock),
         };
         self.sink.open(&request)
@@ -358,19 +363,21 @@ fn open_sinks(jobs: &[PlannedJob], settings: &Settings) -> Result<Vec<Box<dyn Si
     for name in jobs.iter().filter_map(|job| job.shared_sink.clone()) {
         *users.entry(name).or_default() += 1;
     }
-    let open = |job: &PlannedJob| job.open_sink(settings);
     let mut sinks: Vec<Box<dyn Sink>> = vec![];
     for job in jobs {
         let name = job.shared_sink.as_ref().filter(|name| users.get(*name).is_some_and(|users| *users > 1));
         // Queries that show their rows to the user each have columns of their own.
         let Some(name) = name.filter(|name| *name != "stdout") else {
-            sinks.push(open(job)?);
+            sinks.push(job.open_sink(settings)?);
             continue;
         };
         let writer = match shared.get(name) {
             Some(writer) => Arc::clone(writer),
             None => {
-                let writer = Arc::new(Mutex::new(Shared::new(open(job)?, users[name])));
+                let changelog =
+                    jobs.iter().any(|other| other.shared_sink.as_ref() == Some(name) && other.changelog);
+                let sink = job.open_shared(settings, changelog)?;
+                let writer = Arc::new(Mutex::new(Shared::new(sink, users[name])));
                 shared.insert(name.clone(), Arc::clone(&writer));
                 writer
             }

@@ -129,6 +129,8 @@ fn relation(table: &Arc<Table>) -> Relation {
         windows: vec![],
         time_columns: vec![],
         versions: None,
+        changelog: false,
+        carried: vec![],
     }
 }
 
@@ -247,6 +249,7 @@ impl Planning<'_> {
             windows: vec![],
             time_columns: vec![],
             changelog: false,
+            volatile: None,
             group_key: None,
         };
         let changes = self.changes_of(table);
@@ -382,7 +385,7 @@ impl Planning<'_> {
 /// Returns the sink of a job that follows its inputs and keeps a table: where the changes go that somebody wants.
 fn sink_of(table: &Arc<Table>, changes: Option<&Arc<MemoryStream>>) -> Arc<dyn SinkConnector> {
     match changes {
-        Some(changes) => Arc::new(MemorySinkConnector::new(Arc::clone(changes), false)),
+        Some(changes) => Arc::new(MemorySinkConnector::result(Arc::clone(changes))),
         None => Arc::new(TableConnector::of(table)),
     }
 }

@@ -149,8 +149,35 @@ fn attach_scan(scan: TableScan) -> DataFusionResult<LogicalPlan> {
     let Some(table) = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<RelationTable>() else {
         return Ok(LogicalPlan::TableScan(scan));
     };
-    let source = provider_as_source(Arc::new(table.with_hidden()));
+    if table.relation.changelog {
+        return attach_changes(scan, table);
+    }
+    let source = provider_as_source(Arc::new(table.with_hidden(&SystemColumn::HIDDEN)));
     Ok(LogicalPlan::TableScan(TableScanBuilder::new(scan.table_name, source).build()?))
+}
+
+/// Makes the changes of another job carry the time of their rows, if they have one.
+///
+/// Whatever is late or on time, a row must be the same when it is withdrawn: so only what it brings with it counts, and
+/// not when or where its changes are read. Rows of which nobody knows how far time was are never late.
+fn attach_changes(scan: TableScan, table: &RelationTable) -> DataFusionResult<LogicalPlan> {
+    let carried_columns = &table.relation.carried;
+    if !carried_columns.contains(&SystemColumn::Time) {
+        return Ok(LogicalPlan::TableScan(scan));
+    }
+    let source = provider_as_source(Arc::new(table.with_hidden(carried_columns)));
+    let plan = LogicalPlan::TableScan(TableScanBuilder::new(scan.table_name, source).build()?);
+    let columns = plan.schema().iter();
+    let mut columns: Vec<Expr> = columns
+        .map(|(qualifier, field)| Expr::Column(Column::new(qualifier.cloned(), field.name())))
+        .collect();
+    if !carried_columns.contains(&SystemColumn::Watermark) {
+        let never_late = ScalarValue::TimestampMillisecond(Some(i64::MIN), None);
+        columns.push(lit(never_late).alias(SystemColumn::Watermark.name()));
+    }
+    columns.push(lit(0_i32).alias(SystemColumn::TiePartition.name()));
+    columns.push(lit(0_i64).alias(SystemColumn::TieOffset.name()));
+    Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(plan))?))
 }
 
 fn attach_projection(projection: Projection, rules: TimeRules) -> DataFusionResult<LogicalPlan> {

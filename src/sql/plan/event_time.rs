@@ -37,7 +37,7 @@ pub fn adopt_event_times(
         {
             continue;
         }
-        for relation in relations.values_mut() {
+        for relation in relations.values_mut().filter(|relation| !relation.changelog) {
             let field =
                 relation.schema.fields().iter().find(|field| field.name().eq_ignore_ascii_case(&column));
             let Some(field) = field.cloned() else { continue };
@@ -65,6 +65,11 @@ pub fn adopt_event_times(
     Ok(notices)
 }
 
+/// Returns whether a column may become the event time: rows that come and go have what they bring with them, or none.
+fn can_adopt(relation: &Relation) -> bool {
+    relation.event_time.is_none() && !relation.changelog
+}
+
 fn adopted(relation: &Relation, column: &str) -> Arc<Relation> {
     let time =
         EventTime { column: column.to_owned(), format: EventTimeFormat::Detect, max_ahead_ms: MAX_AHEAD_MS };
@@ -77,7 +82,7 @@ fn adopt_orders(query: &Query, relations: &mut BTreeMap<String, Arc<Relation>>, 
     let ended: ControlFlow<Infallible> = query.visit(&mut orders);
     unbroken(ended);
     for column in orders.columns {
-        for relation in relations.values_mut().filter(|relation| relation.event_time.is_none()) {
+        for relation in relations.values_mut().filter(|relation| can_adopt(relation)) {
             let mut fields = relation.schema.fields().iter();
             let field = fields.find(|field| field.name().eq_ignore_ascii_case(&column)).cloned();
             if let Some(field) = field.filter(|field| looks_like_time(field)) {

@@ -8,6 +8,7 @@ use datafusion::logical_expr::{Join, LogicalPlan};
 use super::attach_join::reads_only_tables;
 use super::compile::Compiler;
 use super::lookup::{flipped, plan_lookup};
+use super::repeatable::require_repeatable_steps;
 use super::split::{Emission, Place, Splitter};
 use super::stream_join::{Conditions, PlannedJoin, Sides, plan_stream_join, with_plain_keys};
 use super::stream_plan::{OperatorPlan, PortPlan, StepPlan, Target};
@@ -88,7 +89,10 @@ impl Splitter<'_> {
         let since = (self.scans.len(), self.operators.len());
         for (port, side) in [&join.left, &join.right].into_iter().enumerate() {
             let target = Target::Operator { operator: ordinal, port };
-            sides.change |= self.flow(side, vec![], target, below)?;
+            if self.flow(side, vec![], target, below)? {
+                sides.change = true;
+                self.steps_to(target).try_for_each(|steps| require_repeatable_steps(steps))?;
+            }
         }
         if sides.change && version {
             return Err(Error::not_yet("a join of changes with the versions of a table"));

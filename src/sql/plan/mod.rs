@@ -3,6 +3,8 @@
 mod attach;
 mod attach_join;
 mod attach_queries;
+mod bounded;
+mod changes;
 mod compile;
 mod counted_subqueries;
 mod diagnose;

@@ -14,6 +14,7 @@ use sqlparser::tokenizer::Span;
 
 use super::attach::{Lateness, TimeRules, attach_time, carried, needs_time, without_hidden};
 use super::attach_queries::attach_queries;
+use super::changes::require_lasting_columns;
 use super::counted_subqueries::count_subqueries;
 use super::diagnose::diagnose;
 use super::errors::{planning_error, unknown_relation};
@@ -100,6 +101,7 @@ impl Planner {
         let relations = known(inputs);
         let plan = self.logical_plan(&self.stream, query, text, inputs, shape, Lateness::AboveAggregates)?;
         let plan = self.stream.optimize(&plan).map_err(|error| planning_error(error, text, &relations))?;
+        require_lasting_columns(&plan)?;
         let corrects = shape.late == LateRule::Correct;
         let ttl_ms = shape.ttl_ms;
         let must_find = shape.missing.iter().filter(|(_, rule)| **rule == OnMissing::Fail);
@@ -139,7 +141,9 @@ impl Planner {
         let relations = known(inputs);
         let plan = self.logical_plan(&self.batch, query, text, inputs, shape, Lateness::Never)?;
         let plan = self.batch.optimize(&plan).and_then(with_checked_arithmetic);
-        plan.map_err(|error| planning_error(error, text, &relations))
+        let plan = plan.map_err(|error| planning_error(error, text, &relations))?;
+        require_lasting_columns(&plan)?;
+        Ok(plan)
     }
 
     fn logical_plan(

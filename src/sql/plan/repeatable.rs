@@ -3,55 +3,68 @@
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, Volatility};
 
-use super::stream_plan::{AggregatePlan, StepPlan};
+use super::stream_plan::StepPlan;
 use crate::error::{Error, Result};
+use crate::sql::functions::settled_function;
 
 /// Fails if a step over changes calls a function that gives something else each time, such as `now`.
 ///
 /// # Errors
 /// Not yet available: names the function.
 pub(super) fn require_repeatable_steps(steps: &[StepPlan]) -> Result<()> {
-    for step in steps {
-        match step {
-            StepPlan::Filter { condition, .. } | StepPlan::DropLate { condition, .. } => {
-                require_repeatable(condition)?;
-            }
-            StepPlan::Project { expressions, .. } => expressions.iter().try_for_each(require_repeatable)?,
-            StepPlan::PartialAggregate(plan) | StepPlan::RetractedRows(plan) => {
-                require_repeatable_aggregate(plan)?;
-            }
-            StepPlan::Lookup(plan) => {
-                return Err(Error::not_yet(format!(
-                    "`{}` between a changelog and an aggregate",
-                    plan.describe()
-                ))
-                .with_hint("join the table below the inner aggregate, or above the outer one"));
-            }
-            StepPlan::Plan { node, .. } => node.expressions().iter().try_for_each(require_repeatable)?,
-        }
+    let lookup = steps.iter().find_map(|step| match step {
+        StepPlan::Lookup(plan) => Some(plan.describe()),
+        _ => None,
+    });
+    if let Some(lookup) = lookup {
+        return Err(Error::not_yet(format!("`{lookup}` between a changelog and an aggregate"))
+            .with_hint("join the table below the inner aggregate, or above the outer one"));
     }
-    Ok(())
-}
-
-fn require_repeatable_aggregate(plan: &AggregatePlan) -> Result<()> {
-    plan.keys.iter().chain(&plan.functions).try_for_each(require_repeatable)
-}
-
-fn require_repeatable(expression: &Expr) -> Result<()> {
-    let mut found = None;
-    expression.apply(|part| {
-        if let Expr::ScalarFunction(call) = part
-            && call.func.signature().volatility == Volatility::Volatile
-        {
-            found = Some(call.func.name().to_owned());
-        }
-        Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    })?;
-    match found {
+    match volatile_in(steps)? {
         None => Ok(()),
         Some(name) => Err(Error::not_yet(format!(
             "`{name}` between a changelog and an aggregate, where a withdrawn row must be what it was,"
         ))
         .with_hint(format!("call `{name}` below the inner aggregate, or above the outer one"))),
     }
+}
+
+/// Returns a function in `steps` that gives something else each time.
+pub(super) fn volatile_in(steps: &[StepPlan]) -> Result<Option<String>> {
+    for step in steps {
+        let found = match step {
+            StepPlan::Filter { condition, .. } | StepPlan::DropLate { condition, .. } => volatile(condition)?,
+            StepPlan::Project { expressions, .. } => first_volatile(expressions)?,
+            StepPlan::PartialAggregate(plan) | StepPlan::RetractedRows(plan) => {
+                first_volatile(plan.keys.iter().chain(&plan.functions))?
+            }
+            // Only rows that stay are looked up.
+            StepPlan::Lookup(_) => None,
+            StepPlan::Plan { node, .. } => first_volatile(&node.expressions())?,
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+fn first_volatile<'a>(expressions: impl IntoIterator<Item = &'a Expr>) -> Result<Option<String>> {
+    let found = expressions.into_iter().map(volatile).find(|found| !matches!(found, Ok(None)));
+    found.unwrap_or(Ok(None))
+}
+
+fn volatile(expression: &Expr) -> Result<Option<String>> {
+    let mut found = None;
+    expression.apply(|part| {
+        if let Expr::ScalarFunction(call) = part
+            && call.func.signature().volatility == Volatility::Volatile
+            // It gives what it gets; the optimiser is not to see through it.
+            && call.func.name() != settled_function().name()
+        {
+            found = Some(call.func.name().to_owned());
+        }
+        Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
 }

@@ -10,13 +10,12 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::default_table_source::source_as_provider;
 use datafusion::common::DFSchema;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{
-    Aggregate, Expr, FetchType, LogicalPlan, Projection, SkipType, Sort, TableScan, Union, Window,
-};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Projection, TableScan, Union, Window};
 
 use crate::aggregate::{AggregateSpec, GroupColumn, Showing};
 use crate::error::{Error, Result};
 use crate::sql::plan::attach::KEPT;
+use crate::sql::plan::changes::{lets_changes_through, volatile_at_last};
 use crate::sql::plan::compile::Compiler;
 use crate::sql::plan::group_key::group_key;
 use crate::sql::plan::over::{PlannedOver, plan_over};
@@ -26,9 +25,8 @@ use crate::sql::plan::stream_plan::{
 };
 use crate::sql::plan::time_bound::event_time_columns;
 use crate::sql::plan::top::{FirstRows, PlannedTop, first_rows};
-use crate::sql::plan::window_trace::{TracedWindow, trace_window, window_columns};
+use crate::sql::plan::window_trace::{TracedWindow, given_window, trace_window, window_columns};
 use crate::sql::relation::{Relation, RelationTable, SystemColumn, WindowPart};
-use crate::sql::window_spec::WindowSpec;
 
 /// When aggregates without a window, and windows, give their rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +52,13 @@ pub(super) struct SplitRequest<'a> {
     pub(super) must_find: &'a BTreeSet<String>,
 }
 
+impl SplitRequest<'_> {
+    /// Returns whether what has no window is given once, at the end of the input.
+    pub(super) fn is_final(self) -> bool {
+        self.emit.unwrap_or(self.unwindowed) == Emission::Final
+    }
+}
+
 /// Cuts `plan` into scans, steps and operators.
 pub(super) fn split(
     plan: &LogicalPlan,
@@ -61,7 +66,11 @@ pub(super) fn split(
     state: &SessionState,
 ) -> Result<StreamPlan> {
     let mut splitter = Splitter { request, state, scans: vec![], operators: vec![] };
-    let changelog = splitter.flow(plan, vec![], Target::Sink, Place::Top)?;
+    let changelog = if request.is_final() && lets_changes_through(plan) {
+        splitter.fold(plan, Target::Sink)?
+    } else {
+        splitter.flow(plan, vec![], Target::Sink, Place::Top)?
+    };
     // Operators were found from the sink upwards; the driver wants each after those that feed it.
     let last = splitter.operators.len();
     splitter.operators.reverse();
@@ -72,6 +81,7 @@ pub(super) fn split(
     };
     splitter.operators.iter_mut().for_each(|operator| renumber(&mut operator.target));
     splitter.scans.iter_mut().for_each(|scan| renumber(&mut scan.target));
+    let volatile = volatile_at_last(&splitter.scans, &splitter.operators)?.filter(|_| changelog);
     Ok(StreamPlan {
         scans: splitter.scans,
         operators: splitter.operators,
@@ -80,6 +90,7 @@ pub(super) fn split(
         time_columns: event_time_columns(plan),
         changelog,
         group_key: group_key(plan),
+        volatile,
     })
 }
 
@@ -134,7 +145,7 @@ impl Splitter<'_> {
                 Ok(false)
             }
             LogicalPlan::Union(union) => self.union(union, &after, target, place),
-            LogicalPlan::TableScan(scan) => self.scan(scan, after, target).map(|()| false),
+            LogicalPlan::TableScan(scan) => self.scan(scan, after, target),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate, after, target, place),
             LogicalPlan::Window(window) => self.over(window, after, target),
             LogicalPlan::Join(join) => self.join(join, after, target, place),
@@ -166,7 +177,7 @@ impl Splitter<'_> {
         Ok(changelog)
     }
 
-    fn scan(&mut self, scan: &TableScan, after: Vec<StepPlan>, target: Target) -> Result<()> {
+    fn scan(&mut self, scan: &TableScan, after: Vec<StepPlan>, target: Target) -> Result<bool> {
         let provider = source_as_provider(&scan.source)?;
         let Some(table) = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<RelationTable>() else {
             return Err(Error::not_yet(format!("reading `{}` in a stream", scan.table_name)));
@@ -179,7 +190,7 @@ impl Splitter<'_> {
             scan.projection.clone().unwrap_or_else(|| (0..full.fields().len()).collect());
         let scan = scan_plan(Arc::clone(&table.relation), &full, &wanted)?;
         self.scans.push(ScanPlan { steps: after, target, ..scan });
-        Ok(())
+        Ok(table.relation.changelog)
     }
 
     fn aggregate(
@@ -233,21 +244,28 @@ impl Splitter<'_> {
         if !self.flow(&aggregate.input, steps, Target::of(ordinal), below)? {
             return Ok(changelog);
         }
-        if showing != Showing::Always || windowed {
+        if windowed {
             return Err(Error::not_yet("a windowed aggregate over a changelog")
                 .with_hint("give the inner aggregate the WINDOW, or use `--mode batch`"));
         }
-        self.take_back(ordinal, &spec, &plan)?;
-        Ok(true)
+        if expires {
+            return Err(Error::not_yet("`state.ttl` over a changelog").with_hint("leave `state.ttl` out"));
+        }
+        let at_end = emission == Emission::Final;
+        self.take_back(ordinal, &spec, &plan, at_end)?;
+        Ok(!at_end)
     }
 
-    /// Makes the aggregate with this ordinal one over a changelog.
-    fn take_back(&mut self, ordinal: usize, spec: &Arc<AggregateSpec>, plan: &AggregatePlan) -> Result<()> {
+    /// Makes the aggregate with this ordinal one over a changelog; `at_end` says whether its rows are given once.
+    fn take_back(
+        &mut self,
+        ordinal: usize,
+        spec: &Arc<AggregateSpec>,
+        plan: &AggregatePlan,
+        at_end: bool,
+    ) -> Result<()> {
         let retraction = Arc::new(Compiler::new(self.state).retraction(spec, plan)?);
-        let target = Target::of(ordinal);
-        let scans = self.scans.iter_mut().filter(|scan| scan.target == target).map(|scan| &mut scan.steps);
-        let operators = self.operators.iter_mut().filter(|operator| operator.target == target);
-        for steps in scans.chain(operators.map(|operator| &mut operator.steps)) {
+        for steps in self.steps_to(Target::of(ordinal)) {
             require_repeatable_steps(steps)?;
             if let Some(last @ StepPlan::PartialAggregate(_)) = steps.last_mut() {
                 *last = StepPlan::RetractedRows(Box::new(plan.clone()));
@@ -258,8 +276,16 @@ impl Splitter<'_> {
             schema: Arc::clone(retraction.schema()),
             exchange: (!spec.keys.is_empty()).then(|| retraction.keys()),
         }];
-        operator.kind = OperatorKind::RetractingAggregate { spec: Arc::clone(spec), retraction };
+        operator.kind = OperatorKind::RetractingAggregate { spec: Arc::clone(spec), retraction, at_end };
         Ok(())
+    }
+
+    /// Returns the steps of all whose rows go to `target`.
+    pub(super) fn steps_to(&mut self, target: Target) -> impl Iterator<Item = &mut Vec<StepPlan>> {
+        let scans = self.scans.iter_mut().map(|scan| (scan.target, &mut scan.steps));
+        let operators = self.operators.iter_mut().map(|operator| (operator.target, &mut operator.steps));
+        let all = scans.chain(operators).filter(move |(to, _)| *to == target);
+        all.map(|(_, steps)| steps)
     }
 
     fn aggregate_plan(&self, aggregate: &Aggregate) -> Result<AggregatePlan> {
@@ -313,7 +339,7 @@ impl Splitter<'_> {
     ) -> Result<bool> {
         let at_end = match place {
             Place::BelowEnd => true,
-            Place::Top => self.request.emit.unwrap_or(self.request.unwindowed) == Emission::Final,
+            Place::Top => self.request.is_final(),
             Place::BelowRows => false,
         };
         let PlannedTop { kind, input, keys, before, after } =
@@ -355,52 +381,6 @@ impl Splitter<'_> {
         if self.flow(&window.input, steps, Target::of(ordinal), Place::BelowRows)? {
             return Err(Error::not_yet("`OVER (…)` over a changelog")
                 .with_hint("give the inner aggregate a WINDOW, or use `--mode batch`"));
-        }
-        Ok(false)
-    }
-
-    fn sort(&mut self, sort: &Sort, after: Vec<StepPlan>, target: Target) -> Result<bool> {
-        self.require_bounded(&sort.input, "`ORDER BY`")?;
-        let input = Arc::clone(sort.input.schema());
-        let kind = OperatorKind::Sort { order: sort.expr.clone(), input, fetch: sort.fetch };
-        self.bounded(kind, &sort.input, after, target, Place::BelowEnd)
-    }
-
-    fn limit(
-        &mut self,
-        limit: &datafusion::logical_expr::Limit,
-        after: Vec<StepPlan>,
-        target: Target,
-    ) -> Result<bool> {
-        let (SkipType::Literal(skip), FetchType::Literal(fetch)) =
-            (limit.get_skip_type()?, limit.get_fetch_type()?)
-        else {
-            return Err(Error::invalid("LIMIT and OFFSET take numbers"));
-        };
-        let bounded = self.require_bounded(&limit.input, "LIMIT").is_ok();
-        let place = if bounded { Place::BelowEnd } else { Place::BelowRows };
-        self.bounded(OperatorKind::Limit { skip, fetch }, &limit.input, after, target, place)
-    }
-
-    fn bounded(
-        &mut self,
-        kind: OperatorKind,
-        input: &LogicalPlan,
-        after: Vec<StepPlan>,
-        target: Target,
-        place: Place,
-    ) -> Result<bool> {
-        let ordinal = self.operators.len();
-        let name = kind.name();
-        let schema = schema_of(input);
-        self.operators.push(OperatorPlan {
-            kind,
-            ports: vec![PortPlan { schema, exchange: None }],
-            steps: after,
-            target,
-        });
-        if self.flow(input, vec![], Target::of(ordinal), place)? {
-            return Err(Error::not_yet(format!("`{name}` over a changelog")));
         }
         Ok(false)
     }
@@ -453,22 +433,6 @@ pub fn scan_plan(relation: Arc<Relation>, full: &SchemaRef, wanted: &[usize]) ->
     Ok(ScanPlan { relation, columns, system, order, tombstones: None, schema, steps, target: Target::Sink })
 }
 
-/// Returns the window that the rows already have, if one of its bounds is among the keys.
-fn given_window(keys: &[(TracedWindow, Expr)]) -> Result<Option<WindowPlan>> {
-    let of = |part| keys.iter().find(|(traced, _)| traced.part == part);
-    let Some((traced, bound)) = of(WindowPart::End).or_else(|| of(WindowPart::Start)) else {
-        return Ok(None);
-    };
-    // What comes out of an aggregate holds the watermark back for as long as it waits.
-    let grace_ms = if traced.aggregated { 0 } else { traced.spec.grace_ms.unwrap_or(0) };
-    let spec = WindowSpec { grace_ms: Some(grace_ms), ..traced.spec.clone() };
-    if traced.part == WindowPart::Start && spec.session().is_some() {
-        return Err(Error::not_yet("GROUP BY the start of sessions without their end")
-            .with_hint("add `window_end`: it says when no more rows of a group come"));
-    }
-    Ok(Some(WindowPlan::Given { bound: bound.clone(), part: traced.part, spec }))
-}
-
 pub(super) fn project(projection: &Projection) -> StepPlan {
     StepPlan::Project {
         expressions: projection.expr.clone(),
@@ -477,7 +441,7 @@ pub(super) fn project(projection: &Projection) -> StepPlan {
     }
 }
 
-fn schema_of(plan: &LogicalPlan) -> Arc<Schema> {
+pub(super) fn schema_of(plan: &LogicalPlan) -> Arc<Schema> {
     let schema: &DFSchema = plan.schema();
     Arc::clone(schema.inner())
 }

@@ -36,6 +36,8 @@ pub struct StreamPlan {
     pub changelog: bool,
     /// The columns of the result by which its aggregate groups, if all of them are there.
     pub group_key: Option<Vec<usize>>,
+    /// The function that makes a row of the result another one when it is withdrawn.
+    pub volatile: Option<String>,
 }
 
 /// Where rows go next.
@@ -272,6 +274,8 @@ pub enum OperatorKind {
         spec: Arc<AggregateSpec>,
         /// How withdrawn rows are taken back.
         retraction: Arc<Retraction>,
+        /// Whether its rows are given once, at the end of the input.
+        at_end: bool,
     },
     /// Functions over the rows around each row, in the order of event time.
     Over(Arc<OverSpec>),
@@ -294,6 +298,8 @@ pub enum OperatorKind {
         /// How many rows of the front are wanted.
         fetch: Option<usize>,
     },
+    /// What changes have come to at the end of the input.
+    Fold,
     /// A table that keeps the rows.
     KeyedTable {
         /// The table.
@@ -333,6 +339,7 @@ impl OperatorKind {
             Self::Join(spec) => spec.name().to_owned(),
             Self::AsOfJoin(_) => "as-of join".to_owned(),
             Self::Sort { .. } => "sort".to_owned(),
+            Self::Fold => "fold".to_owned(),
             Self::KeyedTable { .. } => "table".to_owned(),
             Self::Limit { .. } => "limit".to_owned(),
         }

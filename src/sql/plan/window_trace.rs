@@ -7,7 +7,9 @@ use datafusion::common::{Column, JoinType, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
 
+use super::stream_plan::WindowPlan;
 use super::window_rows::WINDOW;
+use crate::error::{Error, Result};
 use crate::sql::functions::{
     DURATION_FIELD, END_FIELD, START_FIELD, session_duration_function, session_function, settled_function,
     window_end_function, window_start_function, windows_function,
@@ -116,6 +118,22 @@ pub(super) fn window_columns(plan: &LogicalPlan) -> Vec<WindowColumn> {
         Some(WindowColumn { column: field.name().clone(), part, spec })
     });
     columns.collect()
+}
+
+/// Returns the window that the rows already have, if one of its bounds is among the keys.
+pub(super) fn given_window(keys: &[(TracedWindow, Expr)]) -> Result<Option<WindowPlan>> {
+    let of = |part| keys.iter().find(|(traced, _)| traced.part == part);
+    let Some((traced, bound)) = of(WindowPart::End).or_else(|| of(WindowPart::Start)) else {
+        return Ok(None);
+    };
+    // What comes out of an aggregate holds the watermark back for as long as it waits.
+    let grace_ms = if traced.aggregated { 0 } else { traced.spec.grace_ms.unwrap_or(0) };
+    let spec = WindowSpec { grace_ms: Some(grace_ms), ..traced.spec.clone() };
+    if traced.part == WindowPart::Start && spec.session().is_some() {
+        return Err(Error::not_yet("GROUP BY the start of sessions without their end")
+            .with_hint("add `window_end`: it says when no more rows of a group come"));
+    }
+    Ok(Some(WindowPlan::Given { bound: bound.clone(), part: traced.part, spec }))
 }
 
 /// Returns the windows of which rows have one each, if they do.
