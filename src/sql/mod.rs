@@ -37,7 +37,8 @@ pub use parse::{
 };
 pub use stack::on_large_stack;
 pub use statement::{
-    Column, CreateAs, Declare, Emit, EmitMode, InlineOptions, InsertSource, Name, OptionItem,
-    ParsedStatement, RelationKind, ShowKind, Statement, StreamQuery, Watermark,
+    Assignment, Column, Conflict, ConflictAction, CreateAs, Declare, Emit, EmitMode, InlineOptions,
+    InsertSource, Matched, Merge, MergeAction, MergeClause, MergeSource, Name, OptionItem, ParsedStatement,
+    RelationKind, ShowKind, Statement, StreamQuery, Watermark,
 };
 pub use window_spec::{WindowKind, WindowSpec};

@@ -159,6 +159,110 @@ pub enum InsertSource {
     Values(Vec<Vec<ast::Expr>>),
 }
 
+/// `column = value` of a `SET`.
+#[derive(Debug, Clone)]
+pub struct Assignment {
+    /// The column.
+    pub column: Name,
+    /// Its new value, over the row that is there; over `excluded` too, where another row was to be inserted.
+    pub value: ast::Expr,
+}
+
+/// What an `INSERT` does about a row whose key is there: `ON CONFLICT …`, or `UPSERT INTO`.
+#[derive(Debug, Clone)]
+pub struct Conflict {
+    /// The columns of the key, if they are written.
+    pub columns: Option<Vec<Name>>,
+    /// What is done.
+    pub action: ConflictAction,
+    /// Its bytes in the whole text.
+    pub span: Range<usize>,
+}
+
+/// What is done about a row whose key is there.
+#[derive(Debug, Clone)]
+pub enum ConflictAction {
+    /// The new row takes its place (`UPSERT INTO`).
+    Replace,
+    /// It stays (`DO NOTHING`).
+    Nothing,
+    /// It is changed (`DO UPDATE SET …`).
+    Update {
+        /// How.
+        assignments: Vec<Assignment>,
+        /// Only where this is true.
+        condition: Option<Box<ast::Expr>>,
+    },
+}
+
+/// `MERGE INTO target USING source ON … WHEN …`.
+#[derive(Debug, Clone)]
+pub struct Merge {
+    /// The table.
+    pub target: Name,
+    /// What it is called in expressions.
+    pub alias: Option<Name>,
+    /// What is merged into it.
+    pub source: MergeSource,
+    /// What that is called in expressions.
+    pub source_alias: Option<Name>,
+    /// Which rows belong together.
+    pub on: ast::Expr,
+    /// What is done, by the first that fits.
+    pub clauses: Vec<MergeClause>,
+}
+
+/// What is merged into a table.
+#[derive(Debug, Clone)]
+pub enum MergeSource {
+    /// A stream or table.
+    Relation(Name),
+    /// The rows of a query.
+    Query(Box<StreamQuery>),
+}
+
+/// `WHEN [NOT] MATCHED … THEN …`.
+#[derive(Debug, Clone)]
+pub struct MergeClause {
+    /// Which rows it is for.
+    pub matched: Matched,
+    /// Only where this is true.
+    pub condition: Option<ast::Expr>,
+    /// What is done.
+    pub action: MergeAction,
+    /// Its bytes in the whole text.
+    pub span: Range<usize>,
+}
+
+/// On which sides of a `MERGE` a row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Matched {
+    /// `MATCHED`
+    Both,
+    /// `NOT MATCHED [BY TARGET]`
+    NotInTarget,
+    /// `NOT MATCHED BY SOURCE`
+    NotInSource,
+}
+
+/// What a `MERGE` does with a row.
+#[derive(Debug, Clone)]
+pub enum MergeAction {
+    /// `UPDATE SET …`
+    Update(Vec<Assignment>),
+    /// `DELETE`
+    Delete,
+    /// `INSERT [(…)] VALUES (…)`
+    Insert {
+        /// The column list; `None` means by position.
+        columns: Option<Vec<Name>>,
+        /// The values, over the row of the source.
+        values: Vec<ast::Expr>,
+    },
+    /// `DO NOTHING`
+    Nothing,
+}
+
 /// What `SHOW` lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ShowKind {
@@ -242,7 +346,27 @@ pub enum Statement {
         columns: Option<Vec<Name>>,
         /// Where from.
         source: InsertSource,
+        /// What is done about rows whose key is there.
+        conflict: Option<Conflict>,
     },
+    /// Changes rows of a table.
+    Update {
+        /// The table.
+        target: Name,
+        /// How.
+        assignments: Vec<Assignment>,
+        /// Which rows; all of them if it is not said.
+        condition: Option<ast::Expr>,
+    },
+    /// Removes rows of a table.
+    Delete {
+        /// The table.
+        target: Name,
+        /// Which rows; all of them if it is not said.
+        condition: Option<ast::Expr>,
+    },
+    /// Inserts, changes and removes rows of a table by those of another.
+    Merge(Box<Merge>),
     /// A query.
     Select(Box<StreamQuery>),
     /// The plan of a statement.

@@ -216,7 +216,7 @@ impl<'a> Planning<'a> {
             )),
             Statement::Drop { .. } => Err(Error::not_yet("`DROP` in an application")
                 .with_hint("an application's streams end with it; leave the statement out")),
-            _ => Ok(()),
+            _ => super::statements::rows_stay(statement).map_or(Ok(()), Err),
         }
     }
 

@@ -6,9 +6,11 @@ use std::ops::Range;
 use sqlparser::ast;
 
 use crate::config::Entry;
+use crate::error::Error;
 use crate::sql::plan::relation_names;
 use crate::sql::{
-    EmitMode, InlineOptions, InsertSource, OptionItem, ParsedStatement, RelationKind, Statement, StreamQuery,
+    ConflictAction, EmitMode, InlineOptions, InsertSource, OptionItem, ParsedStatement, RelationKind,
+    Statement, StreamQuery,
 };
 
 /// Where a query's rows go, as its statement says it.
@@ -153,7 +155,7 @@ fn of_statement(statement: Statement, span: Range<usize>, ordinal: usize) -> Opt
             let creates_table = create.kind == RelationKind::Table;
             Some(Query { creates: Some(name), creates_table, casts: false, existing, ..query })
         }
-        Statement::Insert { target, columns, source } => {
+        Statement::Insert { target, columns, source, .. } => {
             let named = Target::Named(target.value.clone());
             let name = format!("insert-into-{}", target.value);
             let query = match source {
@@ -260,4 +262,26 @@ fn of_values(rows: Vec<Vec<ast::Expr>>, name: String, span: Range<usize>, target
         existing: Existing::Refused,
         set: vec![],
     }
+}
+
+/// Returns the error for a statement that changes rows in their place.
+pub(super) fn rows_stay(statement: &Statement) -> Option<Error> {
+    let (what, place) = match statement {
+        Statement::Update { target, .. } => ("UPDATE", &target.span),
+        Statement::Delete { target, .. } => ("DELETE", &target.span),
+        Statement::Merge(merge) => ("MERGE", &merge.target.span),
+        Statement::Insert { conflict: Some(conflict), .. } => match conflict.action {
+            ConflictAction::Replace => ("UPSERT", &conflict.span),
+            _ => ("ON CONFLICT", &conflict.span),
+        },
+        _ => return None,
+    };
+    let error = Error::not_yet(format!("`{what}`"));
+    Some(
+        error
+            .with_hint(
+                "INSERT INTO adds rows to a stream, and replaces the row of a table that has the same key",
+            )
+            .with_span(place.clone()),
+    )
 }

@@ -8,6 +8,7 @@ mod from;
 mod listing;
 mod options;
 mod query;
+mod row_change;
 mod rows_window;
 mod statement;
 mod timed_join;

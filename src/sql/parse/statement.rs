@@ -7,16 +7,19 @@ use super::create;
 use super::listing;
 use super::options::option;
 use super::query::{is_query, soften, stream_query};
+use super::row_change;
 use crate::error::{Error, Result};
 use crate::sql::function_alias;
-use crate::sql::statement::{InsertSource, Name, RelationKind, Statement, StreamQuery};
+use crate::sql::statement::{
+    Conflict, ConflictAction, InsertSource, Name, RelationKind, Statement, StreamQuery,
+};
 use crate::sql::suggest::nearest;
 use crate::sql::tokens::{Cursor, Tok, expected, span_of, split_commas};
 
 /// The words that start a statement.
 const FIRST_WORDS: &[&str] = &[
-    "SELECT", "CREATE", "INSERT", "WITH", "EXPLAIN", "SHOW", "LIST", "DESCRIBE", "DROP", "SET", "START",
-    "STOP", "PAUSE", "RESUME", "DEPLOY", "ROLLBACK", "ALTER", "UPDATE", "DELETE", "MERGE", "REPLAY",
+    "SELECT", "CREATE", "INSERT", "UPSERT", "WITH", "EXPLAIN", "SHOW", "LIST", "DESCRIBE", "DROP", "SET",
+    "START", "STOP", "PAUSE", "RESUME", "DEPLOY", "ROLLBACK", "ALTER", "UPDATE", "DELETE", "MERGE", "REPLAY",
     "VALUES", "FROM",
 ];
 
@@ -32,7 +35,7 @@ pub(super) fn statement(text: &str, cursor: &mut Cursor<'_>) -> Result<Statement
     match first.word().unwrap_or_default().to_ascii_uppercase().as_str() {
         "SELECT" | "WITH" | "VALUES" | "FROM" | "TABLE" => select(text, cursor),
         "CREATE" => create::create(text, cursor),
-        "INSERT" => insert(text, cursor),
+        "INSERT" | "UPSERT" => insert(text, cursor),
         "EXPLAIN" => explain(text, cursor),
         "SHOW" | "LIST" => listing::show(cursor),
         "DESCRIBE" | "DESC" => listing::describe(cursor),
@@ -49,16 +52,9 @@ pub(super) fn statement(text: &str, cursor: &mut Cursor<'_>) -> Result<Statement
             let kind = cursor.expect_any(&["STREAM", "TABLE", "JOB"])?;
             not_yet(cursor, format!("ALTER {kind}"))
         }
-        "UPDATE" | "MERGE" => {
-            let verb = first.word().unwrap_or_default().to_ascii_uppercase();
-            cursor.take();
-            not_yet(cursor, verb)
-        }
-        "DELETE" => {
-            cursor.take();
-            cursor.expect_any(&["FROM"])?;
-            not_yet(cursor, "DELETE".to_owned())
-        }
+        "UPDATE" => row_change::update(cursor),
+        "DELETE" => row_change::delete(cursor),
+        "MERGE" => row_change::merge(text, cursor),
         "REPLAY" => {
             cursor.take();
             cursor.expect_any(&["ERRORS"])?;
@@ -181,16 +177,28 @@ pub(super) fn names(inside: &[Tok], end: usize) -> Result<Vec<Name>> {
 }
 
 fn insert(text: &str, cursor: &mut Cursor<'_>) -> Result<Statement> {
-    cursor.eat(&["INSERT"]);
+    let place = cursor.place();
+    let replaces = cursor.expect_any(&["INSERT", "UPSERT"])? == "UPSERT";
     cursor.expect_any(&["INTO"])?;
     let target = take_name(cursor, "a stream or table")?;
     let has_columns =
         cursor.peek().is_some_and(|tok| tok.token == Token::LParen) && !is_query(inner(cursor.rest()));
     let columns = if has_columns { Some(names(cursor.expect_group()?, cursor.end())?) } else { None };
-    let source = if cursor.peek().is_some_and(|tok| tok.is_word("VALUES")) {
-        InsertSource::Values(values(cursor)?)
+    let (rows, conflict) = row_change::split_conflict(cursor.take_rest(), cursor.end())?;
+    let conflict = match conflict {
+        Some(conflict) if replaces => {
+            return Err(Error::invalid("`UPSERT` says already what becomes of a row whose key is there")
+                .with_hint("write `INSERT INTO … ON CONFLICT …`, or leave `ON CONFLICT` out")
+                .with_span(conflict.span));
+        }
+        None if replaces => Some(Conflict { columns: None, action: ConflictAction::Replace, span: place }),
+        conflict => conflict,
+    };
+    let mut rows = Cursor::new(rows, span_of(rows).map_or(cursor.end(), |span| span.end));
+    let source = if rows.peek().is_some_and(|tok| tok.is_word("VALUES")) {
+        InsertSource::Values(values(&mut rows)?)
     } else {
-        let query = query(text, cursor)?;
+        let query = query(text, &mut rows)?;
         if let Some(into) = &query.into {
             return Err(Error::invalid("`INTO` stands twice: the statement already names its target")
                 .with_span(into.span.clone()));
@@ -198,7 +206,7 @@ fn insert(text: &str, cursor: &mut Cursor<'_>) -> Result<Statement> {
         check_count(columns.as_deref(), &query)?;
         InsertSource::Query(Box::new(query))
     };
-    Ok(Statement::Insert { target, columns, source })
+    Ok(Statement::Insert { target, columns, source, conflict })
 }
 
 /// Checks a column list against the select list, where both are known.

@@ -5,6 +5,7 @@ mod durations;
 mod errors;
 mod limits;
 mod queries;
+mod row_changes;
 mod statements;
 mod windows;
 
