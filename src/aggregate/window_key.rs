@@ -57,6 +57,8 @@ pub enum Closing {
     AfterEnd(i64),
     /// When the last window closes that begins at the bound.
     AfterStart(AlignedWindow),
+    /// With the first ones: the rows of a window come together.
+    OnArrival,
 }
 
 /// Which part of the state each row belongs to.
@@ -172,6 +174,7 @@ impl WindowKey {
             Self::Session { windows, .. } => windows.grace_ms,
             Self::Given { closes: Closing::AfterEnd(grace), .. } => *grace,
             Self::Given { closes: Closing::AfterStart(windows), .. } => windows.grace_ms,
+            Self::Given { closes: Closing::OnArrival, .. } => 0,
         }
     }
 
@@ -290,6 +293,8 @@ fn place_given(closes: Closing, bounds: &TimestampMillisecondArray) -> Placement
         }
         let window = match closes {
             Closing::AfterEnd(grace) => bound.saturating_add(grace),
+            // Any instant that the watermark is past.
+            Closing::OnArrival => i64::MIN,
             Closing::AfterStart(windows) => {
                 windows.closes_at(*windows.windows_of(windows.pane_at(bound)).end())
             }

@@ -9,7 +9,7 @@ use crate::bounded::{Fold, Limit, Sort};
 use crate::error::{Error, Result};
 use crate::flow::{ChangeBatch, EpochContext, Exchange, Fragment, Operator, StateDelta, Tally};
 use crate::join::{AsOfJoin, StreamJoin};
-use crate::over::{BufferedOver, OrderedOver, TopRows, WindowedOver};
+use crate::over::{BufferedOver, OrderedOver, SessionRows, TopRows, WindowedOver};
 use crate::sql::plan::{Compiler, OperatorKind, OperatorPlan, Target};
 use crate::table::KeyedTable;
 use crate::time::Watermark;
@@ -200,6 +200,7 @@ fn instance(
         OperatorKind::BufferedOver(spec) => Box::new(BufferedOver::try_new(name, Arc::clone(spec), record)?),
         OperatorKind::TopRows(spec) => Box::new(TopRows::try_new(name, Arc::clone(spec), record)?),
         OperatorKind::WindowedOver(spec) => Box::new(WindowedOver::try_new(name, Arc::clone(spec), record)?),
+        OperatorKind::SessionRows(spec) => Box::new(SessionRows::try_new(name, Arc::clone(spec), record)?),
         OperatorKind::AsOfJoin(spec) => Box::new(AsOfJoin::try_new(name, Arc::clone(spec), record)?),
         OperatorKind::Join(spec) => Box::new(StreamJoin::try_new(name, Arc::clone(spec), record)?),
         OperatorKind::Sort { order, input, fetch } => {

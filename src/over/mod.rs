@@ -4,7 +4,8 @@
 //! each key where they left off. DataFusion's evaluators and accumulators do the computing; what is kept for a key is
 //! their state and those rows that a later frame can still reach. [`WindowedOver`] evaluates whole windows, in any order,
 //! [`BufferedOver`] the last rows of each key in an order of their own, and
-//! [`TopRows`] keeps the first rows of each key in any order, as a changelog.
+//! [`TopRows`] keeps the first rows of each key in any order, as a changelog. [`SessionRows`] gives rows the session that
+//! functions over sessions are computed in.
 
 mod buffered;
 mod complete;
@@ -14,11 +15,14 @@ mod known;
 mod ordered;
 mod ranked_rows;
 mod segment;
+mod session_rows;
 mod spec;
+mod stretches;
 mod top;
 
 pub use buffered::{BufferedOver, BufferedOverSpec};
 pub use complete::{WindowedOver, WindowedOverSpec};
 pub use ordered::OrderedOver;
+pub use session_rows::{SessionRows, SessionRowsSpec};
 pub use spec::{Ahead, Evaluation, OverFunction, OverSpec, distance_text};
 pub use top::{Numbering, TopRows, TopRowsSpec};

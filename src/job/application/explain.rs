@@ -136,6 +136,9 @@ fn operator_line(kind: &OperatorKind) -> String {
         OperatorKind::WindowedOver(spec) => {
             return format!("over {}; state: the rows of open windows", spec.description);
         }
+        OperatorKind::SessionRows(spec) => {
+            return format!("{}; state: the rows of open sessions", spec.description);
+        }
         OperatorKind::Join(spec) => return spec.describe(),
         OperatorKind::AsOfJoin(spec) => return spec.describe(),
         OperatorKind::Sort { fetch, .. } => {

@@ -305,6 +305,10 @@ pub(super) fn table_window(
         [table, name @ ..] if table.is_word("TABLE") && !name.is_empty() => name,
         all => all,
     };
+    let (source, keys) = partition_of(source);
+    // More keys may follow, up to the time.
+    let more = rest.iter().position(|piece| piece.first().is_some_and(|tok| tok.is_word("DESCRIPTOR")));
+    let (more, rest) = rest.split_at(more.filter(|_| !keys.is_empty()).unwrap_or(0));
     let is_name = column(source).is_some();
     let is_query = source.first().is_some_and(|tok| tok.token == Token::LParen)
         && closing(source, 0) + 1 == source.len();
@@ -313,9 +317,42 @@ pub(super) fn table_window(
         return Err(Error::invalid("expected a source's name or a query in brackets").with_span(span));
     }
     let inside = join(rest.iter().map(|piece| piece.to_vec()).collect());
-    let spec = window_spec(name, &inside, place.clone())?;
-    if matches!(spec.kind, WindowKind::Session { .. }) && spec.partition_by.is_empty() && rest.is_empty() {
-        return Err(expected(None, place.end, &["a gap"]));
+    let mut spec = window_spec(name, &inside, place.clone())?;
+    if let Some(first) = keys.first() {
+        if !matches!(spec.kind, WindowKind::Session { .. }) {
+            return Err(Error::invalid(format!(
+                "`PARTITION BY` in `{}`, whose windows have no key",
+                name.token
+            ))
+            .with_hint("leave it out: the rows of all keys are in the same windows")
+            .with_span(first.span.clone()));
+        }
+        let keys = match keys {
+            [open, inside @ .., close] if open.token == Token::LParen && close.token == Token::RParen => {
+                inside
+            }
+            all => all,
+        };
+        for key in split_commas(keys).into_iter().chain(more.iter().copied()) {
+            let Some(column) = column(key) else {
+                return Err(Error::invalid("the key of a session is a column")
+                    .with_span(span_of(key).unwrap_or(place)));
+            };
+            spec.partition_by.push(column);
+        }
     }
     Ok((source.to_vec(), spec))
+}
+
+/// Takes `PARTITION BY a, b` behind a source apart.
+fn partition_of(source: &[Tok]) -> (&[Tok], &[Tok]) {
+    let at = (1..source.len()).find(|&at| {
+        source[at].is_word("PARTITION")
+            && source.get(at + 1).is_some_and(|tok| tok.is_word("BY"))
+            && outside_brackets(source, at)
+    });
+    match at {
+        Some(at) => (&source[..at], &source[at + 2..]),
+        None => (source, &[]),
+    }
 }

@@ -82,11 +82,12 @@ pub(crate) fn stream_query(text: &str, tokens: &[Tok], end: usize) -> Result<Str
     function_alias::rewrite(&mut query, tokens).map_err(|error| error.with_span(span.clone()))?;
     alias::reuse(&mut query).map_err(|error| error.with_span(span.clone()))?;
     if let Some(spec) = &pass.rows_window {
-        rows_window::apply(&mut query, spec);
+        let place = || pass.rows_window_place.clone().unwrap_or(span.clone());
+        rows_window::apply(&mut query, spec).map_err(|error| error.with_span(place()))?;
         if !query.to_string().contains("__window_") {
             return Err(Error::invalid("a `WINDOW` over rows that are not aggregated has no effect")
                 .with_hint("aggregate the rows of each window, use `OVER` or `HAVING`, or leave `WINDOW` out")
-                .with_span(pass.rows_window_place.unwrap_or(span)));
+                .with_span(place()));
         }
     }
     Ok(StreamQuery {

@@ -4,20 +4,38 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
-    Ident, NamedWindowExpr, ObjectName, Query, Select, SetExpr, Value, VisitMut, VisitorMut,
-    WindowSpec as Over, WindowType,
+    Ident, NamedWindowDefinition, NamedWindowExpr, ObjectName, Query, Select, SetExpr, Value, ValueWithSpan,
+    Visit, VisitMut, Visitor, VisitorMut, WindowSpec as Over, WindowType,
 };
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::Parser;
 
 use super::window_refs::{WINDOW_END, WINDOW_START, is_aggregate};
+use crate::error::{Error, Result};
 use crate::sql::window_spec::{WindowKind, WindowSpec};
 
 /// Adds the window to each `PARTITION BY` of a query, and makes `HAVING` a condition on its rows.
-pub(super) fn apply(query: &mut Query, spec: &WindowSpec) {
-    let SetExpr::Select(select) = query.body.as_mut() else { return };
-    let window = bounds(spec);
+///
+/// Sessions are those of the key that they name, or else of the key by which the functions are partitioned.
+///
+/// # Errors
+/// Invalid: the functions do not say whose the sessions are.
+pub(super) fn apply(query: &mut Query, spec: &WindowSpec) -> Result<()> {
+    let order_by = &mut query.order_by;
+    let SetExpr::Select(select) = query.body.as_mut() else { return Ok(()) };
+    let mut spec = spec.clone();
+    let mut window = vec![];
+    if matches!(spec.kind, WindowKind::Session { .. }) {
+        let mut rename = Renamed { from: spec.to_text(), to: String::new() };
+        window = session_key(select, &mut spec)?;
+        rename.to = spec.to_text();
+        let _never_breaks = VisitMut::visit(select.as_mut(), &mut rename);
+        let _never_breaks = VisitMut::visit(order_by, &mut rename);
+    }
+    window.extend(bounds(&spec));
     let having = select.having.take().map(|mut having| {
         let mut visitor = OverWindow { window: &window, aggregates: true };
-        let _never_breaks = having.visit(&mut visitor);
+        let _never_breaks = VisitMut::visit(&mut having, &mut visitor);
         having
     });
     partition_by_window(select, &window);
@@ -29,23 +47,77 @@ pub(super) fn apply(query: &mut Query, spec: &WindowSpec) {
         }),
         (condition, None) | (None, condition) => condition,
     };
+    Ok(())
+}
+
+/// Returns the key of the sessions; where they name none it is that of the functions, and they name it then.
+fn session_key(select: &Select, spec: &mut WindowSpec) -> Result<Vec<Expr>> {
+    if !spec.partition_by.is_empty() {
+        return spec.partition_by.iter().map(|name| column_of(name)).collect();
+    }
+    let mut found = PartitionKeys::default();
+    let _never_breaks = Visit::visit(&select.projection, &mut found);
+    let _never_breaks = Visit::visit(&select.qualify, &mut found);
+    for NamedWindowDefinition(_, window) in &select.named_window {
+        if let NamedWindowExpr::WindowSpec(over) = window {
+            found.0.push(over.partition_by.clone());
+        }
+    }
+    let mut keys = found.0.into_iter();
+    let key = keys.next().unwrap_or_default();
+    let columns: Option<Vec<String>> = key.iter().map(column).collect();
+    let Some(columns) = columns.filter(|_| keys.all(|other| other == key)) else {
+        return Err(Error::invalid("`OVER` inside a SESSION window does not say whose the sessions are")
+            .with_hint("name the key's columns behind the gap: `WINDOW SESSION(30s, k)`"));
+    };
+    spec.partition_by = columns;
+    Ok(key)
+}
+
+/// Reads a column as a window names it.
+fn column_of(name: &str) -> Result<Expr> {
+    let parsed =
+        Parser::new(&GenericDialect {}).try_with_sql(name).and_then(|mut parser| parser.parse_expr());
+    parsed.map_err(|_| Error::internal(format!("`{name}` is no column")))
+}
+
+/// Returns the column that `expression` is, as a window names it.
+fn column(expression: &Expr) -> Option<String> {
+    let text = |name: &Ident| match name.quote_style {
+        None => name.value.to_lowercase(),
+        Some(_) => format!("\"{}\"", name.value.replace('"', "\"\"")),
+    };
+    match expression {
+        Expr::Identifier(name) => Some(text(name)),
+        Expr::CompoundIdentifier(names) => Some(names.iter().map(text).collect::<Vec<_>>().join(".")),
+        Expr::Nested(inner) => column(inner),
+        _ => None,
+    }
 }
 
 fn partition_by_window(select: &mut Select, window: &[Expr]) {
     for named in &mut select.named_window {
         if let NamedWindowExpr::WindowSpec(over) = &mut named.1 {
-            over.partition_by.extend_from_slice(window);
+            add_keys(&mut over.partition_by, window);
         }
     }
     let mut visitor = OverWindow { window, aggregates: false };
-    let _never_breaks = select.projection.visit(&mut visitor);
-    let _never_breaks = select.qualify.visit(&mut visitor);
+    let _never_breaks = VisitMut::visit(&mut select.projection, &mut visitor);
+    let _never_breaks = VisitMut::visit(&mut select.qualify, &mut visitor);
+}
+
+fn add_keys(keys: &mut Vec<Expr>, window: &[Expr]) {
+    for key in window {
+        if !keys.contains(key) {
+            keys.push(key.clone());
+        }
+    }
 }
 
 /// Returns the bounds that tell windows apart: the start, and the end too of those that begin together.
 fn bounds(spec: &WindowSpec) -> Vec<Expr> {
     let names = match spec.kind {
-        WindowKind::Cumulate { .. } => [WINDOW_START, WINDOW_END].as_slice(),
+        WindowKind::Cumulate { .. } | WindowKind::Session { .. } => [WINDOW_START, WINDOW_END].as_slice(),
         _ => &[WINDOW_START],
     };
     names.iter().map(|name| bound(name, spec)).collect()
@@ -84,7 +156,7 @@ impl VisitorMut for OverWindow<'_> {
         let Expr::Function(function) = expression else { return ControlFlow::Continue(()) };
         match &mut function.over {
             Some(WindowType::WindowSpec(over)) if over.window_name.is_none() => {
-                over.partition_by.extend_from_slice(self.window);
+                add_keys(&mut over.partition_by, self.window);
             }
             Some(_) => {}
             None if self.aggregates && is_aggregate(&function.name.to_string()) => {
@@ -96,6 +168,43 @@ impl VisitorMut for OverWindow<'_> {
                 }));
             }
             None => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The keys of the functions that are over rows.
+#[derive(Default)]
+struct PartitionKeys(Vec<Vec<Expr>>);
+
+impl Visitor for PartitionKeys {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expression: &Expr) -> ControlFlow<()> {
+        if let Expr::Function(function) = expression
+            && let Some(WindowType::WindowSpec(over)) = &function.over
+            && over.window_name.is_none()
+        {
+            self.0.push(over.partition_by.clone());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Gives the references to a window its other text.
+struct Renamed {
+    from: String,
+    to: String,
+}
+
+impl VisitorMut for Renamed {
+    type Break = ();
+
+    fn pre_visit_value(&mut self, value: &mut ValueWithSpan) -> ControlFlow<()> {
+        if let Value::SingleQuotedString(text) = &mut value.value
+            && *text == self.from
+        {
+            text.clone_from(&self.to);
         }
         ControlFlow::Continue(())
     }

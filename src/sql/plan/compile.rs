@@ -23,7 +23,9 @@ use crate::error::{Error, Result};
 use crate::flow::{Filter, Fragment, PlanStep, Project, Slot, Step};
 use crate::sql::functions::fail_on_overflow;
 use crate::sql::plan::lookup::{over_tables, tables_of};
-use crate::sql::plan::stream_plan::{AggregatePlan, LookupPlan, LookupSide, StepPlan, WindowPlan};
+use crate::sql::plan::stream_plan::{
+    AggregatePlan, GivenClose, LookupPlan, LookupSide, StepPlan, WindowPlan,
+};
 use crate::sql::relation::WindowPart;
 use crate::table::{LookedUp, Lookup, LookupSpec, QueryTable, ReadPin};
 
@@ -168,11 +170,18 @@ impl<'a> Compiler<'a> {
                 let windows = spec.aligned()?.ok_or_else(|| Error::internal("a window of no kind"))?;
                 Ok(WindowKey::Aligned { time, windows })
             }
-            WindowPlan::Given { bound, part, spec } => {
-                let windows = spec.aligned()?;
+            WindowPlan::Given { bound, part, spec, closes } => {
+                let mut windows = spec.aligned()?;
+                let sessions = spec.session().map(|sessions| sessions.closes_at(0) - sessions.end(0));
+                let mut grace_ms = sessions.or(spec.grace_ms).unwrap_or(0);
+                if *closes == GivenClose::AtEnd {
+                    grace_ms = 0;
+                    windows.iter_mut().for_each(|windows| windows.grace_ms = 0);
+                }
                 let closes = match (part, windows) {
+                    _ if *closes == GivenClose::OnArrival => Closing::OnArrival,
                     (WindowPart::Start, Some(windows)) => Closing::AfterStart(windows),
-                    _ => Closing::AfterEnd(spec.grace_ms.unwrap_or(0)),
+                    _ => Closing::AfterEnd(grace_ms),
                 };
                 Ok(WindowKey::Given { bound: self.expression(bound, input)?, closes, windows })
             }

@@ -24,6 +24,7 @@ mod prepared;
 mod repeatable;
 mod rewrite;
 mod row_order;
+mod session_rows;
 mod split;
 mod stream_join;
 mod stream_plan;

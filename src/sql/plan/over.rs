@@ -20,6 +20,7 @@ use super::attach::carried;
 use super::compile::Compiler;
 use super::known_values::known_values;
 use super::row_order::{WindowBound, bound_of, is_sortable, require_time_order};
+use super::session_rows::{is_session, plan_sessions};
 use super::stream_plan::{OperatorKind, StepPlan};
 use super::ties::tie_keys;
 use crate::error::{Error, Result};
@@ -40,9 +41,7 @@ pub(super) struct PlannedOver {
 /// Puts `functions` over `input`, whose hidden columns and ties go along as last keys of the order; [`plan_over`] takes
 /// them off.
 pub(super) fn attach_over(functions: Vec<Expr>, input: LogicalPlan) -> DataFusionResult<LogicalPlan> {
-    let times = [SystemColumn::Time, SystemColumn::Watermark].into_iter();
-    let times = times.filter_map(|column| Some(carried(&input, column)?.sort(true, false)));
-    let hidden: Vec<SortExpr> = times.chain(tie_keys(&input)).collect();
+    let hidden = hidden_keys(&input);
     let functions = functions.into_iter().map(|expression| {
         let name = expression.schema_name().to_string();
         match expression.unalias() {
@@ -54,6 +53,13 @@ pub(super) fn attach_over(functions: Vec<Expr>, input: LogicalPlan) -> DataFusio
         }
     });
     Ok(LogicalPlan::Window(Window::try_new(functions.collect(), Arc::new(input))?))
+}
+
+/// Returns the hidden columns and ties of rows, as the last keys of an order.
+pub(super) fn hidden_keys(input: &LogicalPlan) -> Vec<SortExpr> {
+    let times = [SystemColumn::Time, SystemColumn::Watermark].into_iter();
+    let times = times.filter_map(|column| Some(carried(input, column)?.sort(true, false)));
+    times.chain(tie_keys(input)).collect()
 }
 
 /// Returns whether `plan` has an `OVER`.
@@ -75,7 +81,7 @@ pub(super) struct Calls {
 
 impl Calls {
     /// Fails unless rows carry their time.
-    fn require_time(&self) -> Result<()> {
+    pub(super) fn require_time(&self) -> Result<()> {
         if self.hidden.len() >= SystemColumn::HIDDEN.len() {
             return Ok(());
         }
@@ -113,7 +119,12 @@ pub(super) fn plan_over(window: &Window, compiler: &Compiler<'_>) -> Result<Plan
     if let Some(count) = partition_by.iter().find_map(buffer_of) {
         return plan_buffered(window, &calls, count, compiler);
     }
-    match partition_by.iter().find_map(|key| bound_of(key, &window.input)) {
+    if is_session(&calls.calls[0]) {
+        return plan_sessions(window, &calls, compiler);
+    }
+    let bounds = || partition_by.iter().filter_map(|key| bound_of(key, &window.input));
+    // The end of a session says more than its start.
+    match bounds().find(WindowBound::is_end).or_else(|| bounds().next()) {
         Some(bound) => plan_windowed(window, &calls, &bound, compiler),
         None => plan_ordered(window, &calls, compiler),
     }
@@ -179,9 +190,9 @@ fn plan_windowed(
     let schema = window.input.schema();
     let first = &calls[0].params;
     let open_until = bound.open_until(&hidden[0])?;
-    let late = drop_late(&open_until, &hidden[1], schema);
+    let late = (!bound.is_of_sessions()).then(|| drop_late(&open_until, &hidden[1], schema));
     let Prepared { keys, further, project, input } = prepare(&first.partition_by, &[open_until], schema)?;
-    let steps = std::iter::once(late).chain(project).collect();
+    let steps = late.into_iter().chain(project).collect();
     let functions = calls.iter().map(|call| compiler.window_function(&Expr::from(call.clone()), schema));
     let spec = WindowedOverSpec {
         input: Arc::clone(&input),
@@ -267,7 +278,7 @@ pub(super) fn description(calls: &[WindowFunction]) -> String {
 }
 
 /// Writes an expression without the names of the streams that its columns are of.
-fn bare(expression: &Expr) -> String {
+pub(super) fn bare(expression: &Expr) -> String {
     let unqualified = expression.clone().transform(|expression| {
         Ok(match expression {
             Expr::ScalarFunction(call) if call.func.name() == window_start_function().name() => {
@@ -295,7 +306,7 @@ fn frame_text(frame: &WindowFrame) -> String {
     format!("{units} from {} to {}", bound(&frame.start_bound), bound(&frame.end_bound))
 }
 
-fn ordinal(column: &Expr, schema: &DFSchema) -> Result<usize> {
+pub(super) fn ordinal(column: &Expr, schema: &DFSchema) -> Result<usize> {
     match column {
         Expr::Column(column) => Ok(schema.index_of_column(column)?),
         _ => Err(Error::internal("a hidden column that is none")),

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::sql::functions::window_end_function;
 use crate::sql::relation::{SystemColumn, WindowPart};
 use crate::sql::window_spec::WindowKind;
+use crate::time::SessionWindow;
 
 /// Returns whether `order` begins with the event time of the rows of `input`, ascending.
 pub(super) fn is_time_order(order: &[SortExpr], input: &LogicalPlan) -> Result<bool> {
@@ -77,11 +78,10 @@ impl WindowBound {
         if *aggregated {
             return Ok(time.clone());
         }
+        if let Some(windows) = spec.session() {
+            return self.session_open_until(&windows);
+        }
         let within = match (part, spec.kind) {
-            (_, WindowKind::Session { .. }) => {
-                return Err(Error::not_yet("`OVER` inside a SESSION window")
-                    .with_hint("aggregate the sessions first, or use a TUMBLING window"));
-            }
             (_, WindowKind::Tumbling { .. }) => time,
             _ => &self.expression,
         };
@@ -94,6 +94,33 @@ impl WindowBound {
         };
         let instant = DataType::Timestamp(TimeUnit::Millisecond, None);
         Ok(cast(cast(end, DataType::Int64) + lit(spec.grace_ms.unwrap_or(0) - 1), instant))
+    }
+
+    /// Returns the last instant at which rows of a row's session may still come.
+    fn session_open_until(&self, windows: &SessionWindow) -> Result<Expr> {
+        match self.window.part {
+            WindowPart::End if self.window.at_once => {
+                Ok(lit(ScalarValue::TimestampMillisecond(Some(i64::MIN), None)))
+            }
+            WindowPart::End => {
+                let after_end = windows.closes_at(0).saturating_sub(windows.end(0));
+                let instant = DataType::Timestamp(TimeUnit::Millisecond, None);
+                let end = cast(self.expression.clone(), DataType::Int64);
+                Ok(cast(end + lit(after_end - 1), instant))
+            }
+            _ => Err(Error::not_yet("`OVER` by the start of sessions without their end")
+                .with_hint("add `window_end` to PARTITION BY: it says when no more rows come")),
+        }
+    }
+
+    /// Returns whether the rows are in sessions, among which none is late any more.
+    pub(super) fn is_of_sessions(&self) -> bool {
+        !self.window.aggregated && self.window.spec.session().is_some()
+    }
+
+    /// Returns whether it is the end of a window.
+    pub(super) fn is_end(&self) -> bool {
+        self.window.part == WindowPart::End
     }
 }
 

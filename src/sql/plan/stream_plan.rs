@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use crate::aggregate::{AggregateSpec, Retraction, Showing};
 use crate::join::{AsOfSpec, JoinSpec};
-use crate::over::{BufferedOverSpec, OverSpec, TopRowsSpec, WindowedOverSpec};
+use crate::over::{BufferedOverSpec, OverSpec, SessionRowsSpec, TopRowsSpec, WindowedOverSpec};
 use crate::sql::relation::{Relation, SystemColumn, WindowColumn, WindowPart};
 use crate::sql::window_spec::WindowSpec;
 use crate::table::{QueryTable, Table};
@@ -233,7 +233,20 @@ pub enum WindowPlan {
         part: WindowPart,
         /// The windows.
         spec: WindowSpec,
+        /// When no more rows of a window come.
+        closes: GivenClose,
     },
+}
+
+/// When no more rows of a window come that rows have already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GivenClose {
+    /// At its end: what comes out of an aggregate holds the watermark back for as long as it waits.
+    AtEnd,
+    /// When its time of grace is over too.
+    AfterGrace,
+    /// With the first ones: they come together.
+    OnArrival,
 }
 
 /// A stateful operator, and what its output goes through.
@@ -283,6 +296,8 @@ pub enum OperatorKind {
     WindowedOver(Arc<WindowedOverSpec>),
     /// Functions over the last rows of each key.
     BufferedOver(Arc<BufferedOverSpec>),
+    /// Each row with its session, when the session closes.
+    SessionRows(Arc<SessionRowsSpec>),
     /// The first rows of each key.
     TopRows(Arc<TopRowsSpec>),
     /// Pairs of rows of two inputs.
@@ -335,6 +350,7 @@ impl OperatorKind {
             Self::Over(_) => "over".to_owned(),
             Self::BufferedOver(_) => "over last rows".to_owned(),
             Self::WindowedOver(_) => "over windows".to_owned(),
+            Self::SessionRows(_) => "session rows".to_owned(),
             Self::TopRows(_) => "first rows".to_owned(),
             Self::Join(spec) => spec.name().to_owned(),
             Self::AsOfJoin(_) => "as-of join".to_owned(),

@@ -8,6 +8,7 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, cast, lit};
 
 use super::attach::{Lateness, TimeRules, carried};
+use super::over::hidden_keys;
 use super::window_rows::{bound, call, expand, with_sessions};
 use super::window_trace::{below, relation_of, trace_window, windows_of_rows};
 use crate::error::Error;
@@ -50,18 +51,20 @@ impl Placing {
         let Some(window) = self.window(&expressions)? else { return Ok((expressions, self.input)) };
         match window.spec.kind {
             WindowKind::Tumbling { .. } => self.by_calls(expressions, &window),
-            WindowKind::Session { .. } => Err(external(
-                Error::not_yet("the session of each row, without an aggregate")
-                    .with_hint("group by the window: `SELECT k, count(*) FROM … GROUP BY k`"),
-            )),
-            _ => self.by_columns(expressions, &window, vec![]),
+            _ => {
+                let keys = self.session_keys(&window.named_keys)?;
+                self.by_columns(expressions, &window, keys)
+            }
         }
     }
 
     /// Fills what rows are grouped by.
     pub(super) fn groups(self, expressions: Vec<Expr>) -> DataFusionResult<(Vec<Expr>, LogicalPlan)> {
         let Some(window) = self.window(&expressions)? else { return Ok((expressions, self.input)) };
-        check_session_keys(&window.named_keys, &expressions)?;
+        if names_other_keys(&window.named_keys, &expressions) {
+            let keys = self.session_keys(&window.named_keys)?;
+            return self.by_columns(expressions, &window, keys);
+        }
         match (self.rules.lateness, window.spec.kind) {
             // A stream has operators for windows; a batch finds the windows of each row.
             (Lateness::AboveAggregates | Lateness::ByWatermark, _) | (_, WindowKind::Tumbling { .. }) => {
@@ -99,7 +102,13 @@ impl Placing {
         let input = match window.spec.kind {
             // `OVER` below has given the rows their windows.
             _ if windows_of_rows(&self.input).is_some_and(|spec| spec == window.spec) => self.input,
-            WindowKind::Session { .. } => with_sessions(self.input, time, keys, &window.spec)?,
+            WindowKind::Session { .. } => {
+                let hidden = match self.rules.lateness {
+                    Lateness::Never => vec![],
+                    _ => hidden_keys(&self.input),
+                };
+                with_sessions(self.input, time, keys, hidden, &window.spec)?
+            }
             _ => expand(self.input, time, window.watermark.clone(), &window.spec)?,
         };
         let filled = fill(expressions, |name| {
@@ -159,6 +168,15 @@ impl Placing {
         Ok(Some(Window { spec, time, watermark, named_keys }))
     }
 
+    /// Returns the columns of the key that a session names.
+    fn session_keys(&self, named: &[String]) -> DataFusionResult<Vec<Expr>> {
+        let keys = named.iter().map(|name| match self.column(name)? {
+            Some(column) => Ok(Expr::Column(column)),
+            None => Err(external(Error::invalid(format!("`{name}` is no key of sessions")))),
+        });
+        keys.collect()
+    }
+
     /// Returns the time by which rows are placed, and by how much it may be behind the watermark with which they come.
     fn time(&self, spec: &WindowSpec) -> DataFusionResult<(Expr, i64)> {
         let Some(time) = carried(&self.input, SystemColumn::Time) else {
@@ -216,8 +234,8 @@ impl Placing {
         match found {
             Some((qualifier, field)) => Ok(Some(Column::new(qualifier.cloned(), field.name()))),
             None => Err(external(
-                Error::invalid(format!("the window is over `{named}`, which the rows do not have"))
-                    .with_hint("leave it out: windows use the event time of the rows"),
+                Error::invalid(format!("the window names `{named}`, which the rows do not have"))
+                    .with_hint("the time may be left out: windows use the event time of the rows"),
             )),
         }
     }
@@ -242,29 +260,16 @@ fn is_event_time(column: &Column, plan: &LogicalPlan) -> bool {
     }
 }
 
-/// The keys that a session names must be those that rows are grouped by.
-fn check_session_keys(named: &[String], groups: &[Expr]) -> DataFusionResult<()> {
-    if named.is_empty() {
-        return Ok(());
-    }
-    let keys: Vec<Expr> =
-        groups.iter().filter(|group| !has_placeholder(group)).cloned().map(Expr::unalias).collect();
-    let is_key = |name: &String| {
+/// Returns whether a session names other keys than those that rows are grouped by.
+fn names_other_keys(named: &[String], groups: &[Expr]) -> bool {
+    let is_column = |key: &Expr, name: &String| {
         let name = Column::from_qualified_name(name);
-        keys.iter()
-            .any(|key| matches!(key, Expr::Column(column) if column.name.eq_ignore_ascii_case(&name.name)))
+        matches!(key, Expr::Column(column) if column.name.eq_ignore_ascii_case(&name.name))
     };
-    match named.iter().find(|name| !is_key(name)) {
-        Some(name) => Err(external(
-            Error::invalid(format!("`SESSION` names the key `{name}`, by which the query does not group"))
-                .with_hint(format!("add it: `GROUP BY {name}`")),
-        )),
-        None if keys.len() > named.len() => Err(external(
-            Error::not_yet("sessions of fewer keys than the query groups by")
-                .with_hint("name all columns of GROUP BY in `SESSION`, or none"),
-        )),
-        None => Ok(()),
-    }
+    let keys = || groups.iter().filter(|group| !has_placeholder(group)).map(|group| group.clone().unalias());
+    let unnamed = keys().any(|key| !named.iter().any(|name| is_column(&key, name)));
+    let ungrouped = named.iter().any(|name| !keys().any(|key| is_column(&key, name)));
+    !named.is_empty() && (unnamed || ungrouped)
 }
 
 fn has_placeholder(expression: &Expr) -> bool {

@@ -9,7 +9,7 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::expr::{ScalarFunction, WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::{
-    Expr, LogicalPlan, LogicalPlanBuilder, WindowFrame, WindowFunctionDefinition, lit,
+    Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, WindowFrame, WindowFunctionDefinition, lit,
 };
 
 use crate::sql::functions::{session_function, windows_function};
@@ -31,11 +31,13 @@ pub(super) fn expand(
     LogicalPlanBuilder::from(plan).project(columns)?.unnest_column(Column::from_name(WINDOW))?.build()
 }
 
-/// Gives each row of `plan` its session among the rows with the same `keys`, in a column that [`bound`] reads.
+/// Gives each row of `plan` its session among the rows with the same `keys`, in a column that [`bound`] reads; what a
+/// stream must know of the rows goes along as the `hidden` keys of the order.
 pub(super) fn with_sessions(
     plan: LogicalPlan,
     time: Expr,
     keys: Vec<Expr>,
+    hidden: Vec<SortExpr>,
     spec: &WindowSpec,
 ) -> DataFusionResult<LogicalPlan> {
     let call = WindowFunction {
@@ -43,7 +45,10 @@ pub(super) fn with_sessions(
         params: WindowFunctionParams {
             args: vec![time.clone(), lit(spec.to_text())],
             partition_by: keys,
-            order_by: vec![time.sort(true, false)],
+            order_by: match hidden.is_empty() {
+                true => vec![time.sort(true, false)],
+                false => hidden,
+            },
             window_frame: WindowFrame::new(Some(false)),
             filter: None,
             null_treatment: None,

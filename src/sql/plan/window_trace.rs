@@ -5,9 +5,9 @@ use std::sync::Arc;
 use datafusion::catalog::default_table_source::source_as_provider;
 use datafusion::common::{Column, JoinType, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, Window};
 
-use super::stream_plan::WindowPlan;
+use super::stream_plan::{GivenClose, WindowPlan};
 use super::window_rows::WINDOW;
 use crate::error::{Error, Result};
 use crate::sql::functions::{
@@ -24,6 +24,8 @@ pub(super) struct TracedWindow {
     pub(super) spec: WindowSpec,
     /// Whether a windowed aggregate is between: its rows come when their windows have closed.
     pub(super) aggregated: bool,
+    /// Whether the rows of a window come all at once, when it has closed.
+    pub(super) at_once: bool,
     /// The time and the watermark of rows, where the expression itself is the call that places them.
     pub(super) call: Option<(Expr, Expr)>,
 }
@@ -43,26 +45,29 @@ pub(super) fn trace_window(expression: &Expr, plan: &LogicalPlan) -> Option<Trac
                 DURATION_FIELD => WindowPart::Duration,
                 _ => return None,
             };
-            let spec = trace_list(list, plan)?;
-            Some(TracedWindow { part, spec, aggregated: false, call: None })
+            let (spec, at_once) = trace_list(list, plan)?;
+            Some(TracedWindow { part, spec, aggregated: false, at_once, call: None })
         }
         Expr::ScalarFunction(call) => {
             let part = part_of(call.func.name())?;
             let [time, watermark, _] = call.args.as_slice() else { return None };
             let call = Some((time.clone(), watermark.clone()));
-            Some(TracedWindow { part, spec: spec_of(expression)?, aggregated: false, call })
+            let spec = spec_of(expression)?;
+            Some(TracedWindow { part, spec, aggregated: false, at_once: false, call })
         }
         Expr::Column(column) => {
             if let LogicalPlan::TableScan(scan) = plan {
                 let relation = relation_of(scan)?;
                 let known = relation.windows.iter().find(|known| known.column == column.name)?;
                 let spec = known.spec.clone();
-                return Some(TracedWindow { part: known.part, spec, aggregated: true, call: None });
+                let part = known.part;
+                return Some(TracedWindow { part, spec, aggregated: true, at_once: false, call: None });
             }
             let (origin, input) = below(column, plan)?;
             let traced = trace_window(&origin, input)?;
             let aggregated = traced.aggregated || matches!(plan, LogicalPlan::Aggregate(_));
-            Some(TracedWindow { aggregated, call: None, ..traced })
+            let at_once = traced.at_once && gives_at_once(plan);
+            Some(TracedWindow { aggregated, at_once, call: None, ..traced })
         }
         _ => None,
     }
@@ -126,31 +131,48 @@ pub(super) fn given_window(keys: &[(TracedWindow, Expr)]) -> Result<Option<Windo
     let Some((traced, bound)) = of(WindowPart::End).or_else(|| of(WindowPart::Start)) else {
         return Ok(None);
     };
-    // What comes out of an aggregate holds the watermark back for as long as it waits.
-    let grace_ms = if traced.aggregated { 0 } else { traced.spec.grace_ms.unwrap_or(0) };
-    let spec = WindowSpec { grace_ms: Some(grace_ms), ..traced.spec.clone() };
-    if traced.part == WindowPart::Start && spec.session().is_some() {
+    if traced.part == WindowPart::Start && traced.spec.session().is_some() {
         return Err(Error::not_yet("GROUP BY the start of sessions without their end")
             .with_hint("add `window_end`: it says when no more rows of a group come"));
     }
-    Ok(Some(WindowPlan::Given { bound: bound.clone(), part: traced.part, spec }))
+    let closes = match traced.spec.session() {
+        _ if traced.aggregated => GivenClose::AtEnd,
+        Some(_) if traced.at_once => GivenClose::OnArrival,
+        _ => GivenClose::AfterGrace,
+    };
+    Ok(Some(WindowPlan::Given { bound: bound.clone(), part: traced.part, spec: traced.spec.clone(), closes }))
 }
 
 /// Returns the windows of which rows have one each, if they do.
 pub(super) fn windows_of_rows(plan: &LogicalPlan) -> Option<WindowSpec> {
-    trace_list(&Column::from_name(WINDOW), plan)
+    trace_list(&Column::from_name(WINDOW), plan).map(|(spec, _)| spec)
 }
 
-/// Returns the windows that `list`, a column of a row's windows, was made of.
-fn trace_list(list: &Column, plan: &LogicalPlan) -> Option<WindowSpec> {
+/// Returns whether rows that come to `plan` at once leave it at once.
+fn gives_at_once(plan: &LogicalPlan) -> bool {
+    let in_session = |window: &Window, function: &Expr| {
+        let Expr::WindowFunction(call) = function.clone().unalias() else { return false };
+        let mut keys = call.params.partition_by.iter().filter_map(|key| trace_window(key, &window.input));
+        call.fun.name() == session_function().name() || keys.any(|traced| traced.at_once)
+    };
+    match plan {
+        LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_) => true,
+        LogicalPlan::Window(window) => window.window_expr.iter().all(|function| in_session(window, function)),
+        _ => false,
+    }
+}
+
+/// Returns the windows that `list`, a column of a row's windows, was made of, and whether the rows of one come at once.
+fn trace_list(list: &Column, plan: &LogicalPlan) -> Option<(WindowSpec, bool)> {
     let mut at = (Expr::Column(list.clone()), plan);
+    let mut at_once = true;
     loop {
         match at.0.clone().unalias() {
             Expr::ScalarFunction(call) if call.func.name() == windows_function().name() => {
-                return spec_of(&Expr::ScalarFunction(call));
+                return Some((spec_of(&Expr::ScalarFunction(call))?, false));
             }
             Expr::WindowFunction(call) if call.fun.name() == session_function().name() => {
-                return call.params.args.last().and_then(literal_spec);
+                return Some((call.params.args.last().and_then(literal_spec)?, at_once));
             }
             Expr::Column(column) => {
                 if let LogicalPlan::Window(window) = at.1
@@ -160,6 +182,7 @@ fn trace_list(list: &Column, plan: &LogicalPlan) -> Option<WindowSpec> {
                     at = (window.window_expr.get(function)?.clone(), &window.input);
                     continue;
                 }
+                at_once &= gives_at_once(at.1);
                 at = below(&column, at.1)?;
             }
             _ => return None,
