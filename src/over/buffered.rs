@@ -5,13 +5,14 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array, new_empty_array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
-use arrow::row::{RowConverter, Rows, SortField};
+use arrow::row::{RowConverter, SortField};
 use datafusion::common::ScalarValue;
 use datafusion::physical_expr::PhysicalSortExpr;
 use datafusion::physical_expr::window::WindowExpr;
 
 use super::keyed_rows::KeyedRows;
 use super::keys::Keys;
+use super::last_rows::LastRows;
 use crate::error::{Error, Result};
 use crate::flow::{ChangeBatch, DeltaLog, EpochContext, Operator, Pending, StateDelta};
 use crate::time::Watermark;
@@ -46,7 +47,7 @@ pub struct BufferedOver {
     pending: Pending,
     keys: Keys,
     by_time: RowConverter,
-    by_order: RowConverter,
+    functions: LastRows,
     kept: KeyedRows,
     watermark: Watermark,
     recorded: DeltaLog,
@@ -56,16 +57,13 @@ impl BufferedOver {
     /// Creates the operator; `record` says whether deltas will be asked for.
     pub fn try_new(name: String, spec: Arc<BufferedOverSpec>, record: bool) -> Result<Self> {
         let field = |&column: &usize| SortField::new(spec.input.field(column).data_type().clone());
-        let mut order = vec![];
-        for key in &spec.order {
-            order.push(SortField::new_with_options(key.expr.data_type(&spec.input)?, key.options));
-        }
+        let (order, functions) = (spec.order.clone(), spec.functions.clone());
         Ok(Self {
             name,
             pending: Pending::new(Arc::clone(&spec.input), spec.time, spec.time),
             keys: Keys::try_new(&spec.input, &spec.keys)?,
             by_time: RowConverter::new(std::iter::once(&spec.time).chain(&spec.ties).map(field).collect())?,
-            by_order: RowConverter::new(order)?,
+            functions: LastRows::try_new(&spec.input, order, spec.count, functions)?,
             kept: KeyedRows::new(Arc::clone(&spec.input)),
             watermark: Watermark::NONE,
             recorded: DeltaLog::new(record),
@@ -97,7 +95,12 @@ impl BufferedOver {
             let mut places: Vec<_> = self.kept.places(key).collect();
             places.extend(fresh.iter().map(|&row| (beyond, row as usize)));
             let seen = self.kept.gather(&rows, &places)?;
-            self.evaluate(&seen, fresh, &mut results)?;
+            let values = self.functions.evaluate(&seen, seen.num_rows() - fresh.len())?;
+            for (results, values) in results.iter_mut().zip(values) {
+                for (&row, value) in fresh.iter().zip(values) {
+                    results[row as usize] = value;
+                }
+            }
             places.drain(..places.len().saturating_sub(self.spec.count - 1));
             lengths.push((key, places.len()));
             left.extend(places);
@@ -105,42 +108,6 @@ impl BufferedOver {
         let left = self.kept.gather(&rows, &left)?;
         self.kept.replace(left, &lengths)?;
         self.output(&rows, results).map(Some)
-    }
-
-    /// Evaluates the functions for the last rows of `seen`, which are the rows `fresh` of the release.
-    fn evaluate(&self, seen: &RecordBatch, fresh: &[u32], results: &mut [Vec<ScalarValue>]) -> Result<()> {
-        let ranks = self.ranks(seen)?;
-        let first = seen.num_rows() - fresh.len();
-        for (row, &out) in (first..).zip(fresh) {
-            let start = (row + 1).saturating_sub(self.spec.count);
-            let mut order: Vec<u32> =
-                (start..=row).map(|row| u32::try_from(row).unwrap_or(u32::MAX)).collect();
-            order.sort_by(|&a, &b| ranks.row(a as usize).cmp(&ranks.row(b as usize)));
-            let own = order.iter().position(|&other| other as usize == row).unwrap_or_default();
-            let rows = match own + start == row && order.is_sorted() {
-                true => seen.slice(start, row + 1 - start),
-                false => take_record_batch(seen, &UInt32Array::from(order))?,
-            };
-            for (function, results) in self.spec.functions.iter().zip(results.iter_mut()) {
-                results[out as usize] = ScalarValue::try_from_array(&function.evaluate(&rows)?, own)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn ranks(&self, rows: &RecordBatch) -> Result<Rows> {
-        let columns = self.spec.order.iter();
-        let columns = columns.map(|key| Ok(key.expr.evaluate(rows)?.into_array(rows.num_rows())?));
-        let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
-        if columns.is_empty() {
-            // Without an order the rows stay as they came.
-            let same = RowConverter::new(vec![SortField::new(arrow::datatypes::DataType::Null)])?;
-            return Ok(same.convert_columns(&[arrow::array::new_null_array(
-                &arrow::datatypes::DataType::Null,
-                rows.num_rows(),
-            )])?);
-        }
-        Ok(self.by_order.convert_columns(&columns)?)
     }
 
     fn output(&self, rows: &RecordBatch, results: Vec<Vec<ScalarValue>>) -> Result<RecordBatch> {

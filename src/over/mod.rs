@@ -12,6 +12,7 @@ mod complete;
 mod keyed_rows;
 mod keys;
 mod known;
+mod last_rows;
 mod ordered;
 mod ranked_rows;
 mod segment;
@@ -22,6 +23,7 @@ mod top;
 
 pub use buffered::{BufferedOver, BufferedOverSpec};
 pub use complete::{WindowedOver, WindowedOverSpec};
+pub use last_rows::LastRows;
 pub use ordered::OrderedOver;
 pub use session_rows::{SessionRows, SessionRowsSpec};
 pub use spec::{Ahead, Evaluation, OverFunction, OverSpec, distance_text};

@@ -239,6 +239,17 @@ impl Window {
         }
     }
 
+    /// The clause where sessions are those of a column.
+    fn clause_of(self, key: Option<&str>) -> String {
+        match (self, key) {
+            (Self::Session { .. }, Some(key)) => {
+                self.clause().replacen('(', "(ts, ", 1).trim_end_matches(')').to_owned()
+                    + &format!(", {key})")
+            }
+            _ => self.clause(),
+        }
+    }
+
     /// The windows of a row at `ts` by their definition, in milliseconds; those of a session depend on other rows.
     fn of_row(self, ts: i64) -> Vec<(i64, i64)> {
         let (size, slide, offset) = match self {
@@ -258,6 +269,21 @@ impl Window {
             .flat_map(|start| ends(start).into_iter().map(move |end| (start, end)))
             .filter(|(start, end)| (*start..*end).contains(&ts))
             .collect()
+    }
+
+    /// `FROM` for DataFusion alone: the rows that `condition` keeps with their sessions, of each `key`; none where a longest
+    /// duration cuts them.
+    fn plain_sessions(self, key: Option<&str>, condition: &str) -> Option<String> {
+        let Self::Session { gap, longest: None } = self else { return None };
+        let by = key.map(|key| format!("PARTITION BY {key}")).unwrap_or_default();
+        let within = if by.is_empty() { "PARTITION BY".to_owned() } else { format!("{by},") };
+        Some(format!(
+            "(SELECT *, min(ts) OVER ({within} island) AS window_start, \
+             max(ts) OVER ({within} island) + INTERVAL '{gap} seconds' AS window_end \
+             FROM (SELECT *, sum(begins) OVER ({by} ORDER BY ts, p, o ROWS UNBOUNDED PRECEDING) AS island \
+             FROM (SELECT *, CASE WHEN ts < lag(ts) OVER ({by} ORDER BY ts, p, o) + INTERVAL '{gap} seconds' \
+             THEN 0 ELSE 1 END AS begins FROM s{condition}))) AS w"
+        ))
     }
 
     /// `FROM` for DataFusion alone: the rows with the bounds of their windows; none for sessions, which it has not.
@@ -297,7 +323,23 @@ enum Ties {
 const AT_EACH_ROW: &str = "SELECT *, \
     nth_value(v, 2) OVER (PARTITION BY k ORDER BY ts, p, o ROWS UNBOUNDED PRECEDING) AS second_v, \
     first_value(v) IGNORE NULLS OVER (PARTITION BY g ORDER BY ts, p, o ROWS UNBOUNDED PRECEDING) AS some_v";
-const PLAINLY: [(&str, &str); 4] = [
+const PLAINLY: [(&str, &str); 8] = [
+    (
+        "max(v) OVER (ROWS WINDOW BUFFER 3 ROWS PARTITION BY k)",
+        "max(v) OVER (PARTITION BY k ORDER BY ts, p, o ROWS 2 PRECEDING)",
+    ),
+    (
+        "count(*) FILTER (WHERE g > 0) OVER (ROWS WINDOW BUFFER 2 ROWS PARTITION BY g)",
+        "count(*) FILTER (WHERE g > 0) OVER (PARTITION BY g ORDER BY ts, p, o ROWS 1 PRECEDING)",
+    ),
+    ("lag(v) OVER (ROWS WINDOW BUFFER 1 ROWS PARTITION BY k ORDER BY ts)", "CAST(NULL AS BIGINT)"),
+    (
+        "rank() OVER (ROWS WINDOW BUFFER 3 ROWS PARTITION BY k ORDER BY v DESC)",
+        "1 + CASE WHEN row_number() OVER (PARTITION BY k ORDER BY ts, p, o) > 1 \
+         AND coalesce(lag(v) OVER (PARTITION BY k ORDER BY ts, p, o) > v, v IS NOT NULL) THEN 1 ELSE 0 END \
+         + CASE WHEN row_number() OVER (PARTITION BY k ORDER BY ts, p, o) > 2 \
+         AND coalesce(lag(v, 2) OVER (PARTITION BY k ORDER BY ts, p, o) > v, v IS NOT NULL) THEN 1 ELSE 0 END",
+    ),
     (
         "nth_value(v, 2) OVER (PARTITION BY k ORDER BY ts)",
         "last_value(second_v) OVER (PARTITION BY k, ts ORDER BY p, o ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)",
@@ -343,6 +385,8 @@ pub(super) struct Query {
     /// What gives rows that come and go.
     from: &'static str,
     window: Option<Window>,
+    /// Whose the sessions are, where the window says it.
+    session_key: Option<&'static str>,
     kind: Kind,
     emit: &'static str,
     grace_s: i64,
@@ -432,6 +476,17 @@ const OVERS: [&str; 26] = [
     "count(v) OVER (PARTITION BY g ORDER BY ts RANGE BETWEEN INTERVAL '10' SECOND PRECEDING AND INTERVAL '15' SECOND FOLLOWING)",
     "min(name) OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN UNBOUNDED PRECEDING AND 1 FOLLOWING)",
     "sum(v) FILTER (WHERE g > 0) OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN 5 PRECEDING AND 1 PRECEDING)",
+];
+const BUFFERS: [&str; 9] = [
+    "lag(v) OVER (ROWS WINDOW BUFFER 3 ROWS PARTITION BY k ORDER BY v)",
+    "lead(name, 2) OVER (ROWS WINDOW BUFFER 5 ROWS PARTITION BY g ORDER BY d DESC NULLS LAST)",
+    "rank() OVER (ROWS WINDOW BUFFER 3 ROWS PARTITION BY k ORDER BY v DESC)",
+    "sum(d) OVER (ROWS WINDOW BUFFER 3 ROWS PARTITION BY upper(k) ORDER BY g ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING)",
+    "first_value(v) IGNORE NULLS OVER (ROWS WINDOW BUFFER 6 ROWS ORDER BY name)",
+    "count(*) FILTER (WHERE g > 0) OVER (ROWS WINDOW BUFFER 2 ROWS PARTITION BY g)",
+    "max(v) OVER (ROWS WINDOW BUFFER 3 ROWS PARTITION BY k)",
+    "avg(d) OVER (ROWS WINDOW BUFFER 4 ROWS PARTITION BY k, g ORDER BY ts)",
+    "lag(v) OVER (ROWS WINDOW BUFFER 1 ROWS PARTITION BY k ORDER BY ts)",
 ];
 const QUALIFIED: [&str; 2] = [
     "row_number() OVER (PARTITION BY k ORDER BY ts) <= 2",
@@ -525,6 +580,37 @@ fn over_changes() -> impl Strategy<Value = Query> {
         })
 }
 
+/// Returns queries with `OVER`, in the order of time or another.
+fn with_over() -> impl Strategy<Value = Query> {
+    let overs = (some_of(&OVERS, 1, 5), some_of(&EXPRESSIONS, 1, 2), one_of(&CONDITIONS), one_of(&QUALIFIED));
+    let overs = overs.prop_map(|(mut select, columns, condition, having)| {
+        select.extend(columns);
+        Query { select, condition, having, kind: Kind::Over, ..Query::nothing() }
+    });
+    let tops = (some_of(&EXPRESSIONS, 1, 4), one_of(&CONDITIONS), select(TOPS.to_vec()), any::<bool>());
+    let tops = tops.prop_map(|(mut select, condition, top, numbered)| {
+        if numbered && let Some((number, _)) = top.rsplit_once([')']) {
+            select.push(format!("{number})"));
+        }
+        Query { select, condition, having: Some(top.to_owned()), kind: Kind::Top, ..Query::nothing() }
+    });
+    let within =
+        (some_of(&WITHIN_WINDOWS, 1, 4), some_of(&EXPRESSIONS, 1, 2), one_of(&CONDITIONS), Window::any());
+    let within =
+        (within, select(vec!["k", "g"])).prop_map(|((mut select, columns, condition, window), key)| {
+            select.extend(columns);
+            let session_key = Some(key);
+            let window = Some(window);
+            Query { select, condition, window, session_key, kind: Kind::OverWindow, ..Query::nothing() }
+        });
+    let buffers = (some_of(&BUFFERS, 1, 4), some_of(&EXPRESSIONS, 1, 2), one_of(&CONDITIONS));
+    let buffers = buffers.prop_map(|(mut select, columns, condition)| {
+        select.extend(columns);
+        Query { select, condition, kind: Kind::Over, ..Query::nothing() }
+    });
+    prop_oneof![3 => within, 1 => buffers, 4 => overs, 2 => tops]
+}
+
 /// Returns queries of all kinds.
 pub(super) fn queries() -> impl Strategy<Value = Query> {
     let rows = (
@@ -541,12 +627,14 @@ pub(super) fn queries() -> impl Strategy<Value = Query> {
         Window::any(),
         select(vec!["", "EMIT FINAL", "EMIT CHANGES"]),
     );
-    let windows = windows.prop_map(|(select, condition, keys, having, window, emit)| Query {
+    let windows = (windows, option::weighted(0.3, select(vec!["k", "g"])));
+    let windows = windows.prop_map(|((select, condition, keys, having, window, emit), session_key)| Query {
         select,
         condition,
         keys,
         having,
         window: Some(window),
+        session_key,
         kind: Kind::Aggregate,
         emit,
         ..Query::nothing()
@@ -574,29 +662,7 @@ pub(super) fn queries() -> impl Strategy<Value = Query> {
         emit: "EMIT FINAL",
         ..Query::nothing()
     });
-    let overs = (some_of(&OVERS, 1, 5), some_of(&EXPRESSIONS, 1, 2), one_of(&CONDITIONS), one_of(&QUALIFIED));
-    let overs = overs.prop_map(|(mut select, columns, condition, having)| {
-        select.extend(columns);
-        Query { select, condition, having, kind: Kind::Over, ..Query::nothing() }
-    });
-    let tops = (some_of(&EXPRESSIONS, 1, 4), one_of(&CONDITIONS), select(TOPS.to_vec()), any::<bool>());
-    let tops = tops.prop_map(|(mut select, condition, top, numbered)| {
-        if numbered && let Some((number, _)) = top.rsplit_once([')']) {
-            select.push(format!("{number})"));
-        }
-        Query { select, condition, having: Some(top.to_owned()), kind: Kind::Top, ..Query::nothing() }
-    });
-    let within =
-        (some_of(&WITHIN_WINDOWS, 1, 4), some_of(&EXPRESSIONS, 1, 2), one_of(&CONDITIONS), Window::any());
-    let within = within.prop_map(|(mut select, columns, condition, window)| {
-        let window = match window {
-            Window::Session { gap, .. } => Window::Tumbling { size: gap, offset: 0 },
-            other => other,
-        };
-        select.extend(columns);
-        Query { select, condition, window: Some(window), kind: Kind::OverWindow, ..Query::nothing() }
-    });
-    prop_oneof![2 => within, 2 => rows, 4 => windows, 3 => groups, 1 => totals, 4 => overs, 2 => tops, 4 => over_changes()]
+    prop_oneof![2 => rows, 4 => windows, 3 => groups, 1 => totals, 10 => with_over(), 4 => over_changes()]
 }
 
 impl Query {
@@ -608,6 +674,7 @@ impl Query {
             having: None,
             from: "",
             window: None,
+            session_key: None,
             kind: Kind::Rows,
             emit: "",
             grace_s: 0,
@@ -696,7 +763,7 @@ impl Query {
         let mut window = String::new();
         if let Some(spec) = self.window {
             first.splice(0..0, ["window_start".to_owned(), "window_end".to_owned()]);
-            window = format!(" WINDOW {}", spec.clause());
+            window = format!(" WINDOW {}", spec.clause_of(self.session_key));
             if self.grace_s > 0 {
                 write!(window, " GRACE PERIOD INTERVAL '{}' SECOND", self.grace_s).unwrap();
             }
@@ -708,13 +775,26 @@ impl Query {
 
     /// The same query for DataFusion alone.
     pub(super) fn plain(&self) -> Option<String> {
+        let is_ours =
+            |item: &String| item.contains("BUFFER") && !PLAINLY.iter().any(|(ours, _)| ours == item);
+        if self.select.iter().any(is_ours) {
+            return None;
+        }
         if let Some(sql) = self.stateless(Ties::Written) {
             return Some(sql);
         }
         let mut keys = self.keys.clone();
         let mut query = self.clone();
         let (mut from, mut condition) = ("s".to_owned(), self.condition());
-        if let Some(window) = self.window {
+        if let Some(window @ Window::Session { .. }) = self.window {
+            let group = match self.keys.as_slice() {
+                [] => None,
+                keys => Some(keys.join(", ")),
+            };
+            from = window.plain_sessions(self.session_key.or(group.as_deref()), &condition)?;
+            condition = String::new();
+            keys.splice(0..0, ["window_start".to_owned(), "window_end".to_owned()]);
+        } else if let Some(window) = self.window {
             from = window.plain_from()?;
             keys.splice(0..0, ["window_start".to_owned(), "window_end".to_owned()]);
             let inside = "ts >= window_start AND ts < window_end";
@@ -722,9 +802,11 @@ impl Query {
             condition = own.map_or(format!(" WHERE {inside}"), |own| format!(" WHERE ({own}) AND {inside}"));
         }
         if self.kind == Kind::OverWindow {
-            let by_window = |item: &String| {
-                with_ties(item).replace("PARTITION BY", "PARTITION BY window_start, window_end,")
-            };
+            let session_key =
+                self.session_key.filter(|_| matches!(self.window, Some(Window::Session { .. })));
+            let more = session_key.map(|key| format!(" {key},")).unwrap_or_default();
+            let within = format!("PARTITION BY window_start, window_end,{more}");
+            let by_window = |item: &String| with_ties(item).replace("PARTITION BY", &within);
             query.select = self.select.iter().map(by_window).collect();
             return Some(format!("SELECT {} FROM {from}{condition}", query.items(&keys)));
         }

@@ -31,7 +31,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-pub use buffer::ROWS_BUFFER;
+pub use buffer::{LastRowsFunction, ROWS_BUFFER};
 pub use catalog::{FunctionEntry, FunctionKind, function_catalog};
 pub use check::{byte_range, check_comparisons};
 pub use checked::with_checked_arithmetic;

@@ -102,7 +102,7 @@ fn read(arguments: &mut Arguments, piece: &[Tok], family: Family, end: usize) ->
         _ => piece,
     };
     if let Some(column) = column(inner) {
-        if arguments.lengths.is_empty() && arguments.time_column.is_none() {
+        if arguments.lengths.is_empty() && arguments.gap.is_none() && arguments.time_column.is_none() {
             arguments.time_column = Some(column);
             return Ok(());
         }

@@ -19,6 +19,7 @@ use datafusion::logical_expr::{
 
 use super::attach_join::{attach_join, join_needs_time};
 use super::attach_queries::{attach_stream_queries, is_stream_query};
+use super::buffered::is_buffered;
 use super::over::attach_over;
 use super::ties::{ORDERED_FUNCTIONS, over_in_order, partition_in_union};
 use super::window_place::{Placing, is_placeholder};
@@ -336,7 +337,7 @@ fn attach_window(window: Window, rules: TimeRules) -> DataFusionResult<LogicalPl
     let input = attach_time(Arc::unwrap_or_clone(window.input), rules)?;
     let (functions, input) = Placing::new(input, rules).rows(window.window_expr)?;
     match rules.lateness {
-        Lateness::Never => over_in_order(functions, input),
+        Lateness::Never if !functions.iter().any(is_buffered) => over_in_order(functions, input),
         _ => attach_over(functions, input),
     }
 }

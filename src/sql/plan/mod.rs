@@ -4,6 +4,7 @@ mod attach;
 mod attach_join;
 mod attach_queries;
 mod bounded;
+mod buffered;
 mod changes;
 mod compile;
 mod counted_subqueries;

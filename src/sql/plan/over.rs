@@ -17,6 +17,7 @@ use datafusion::physical_expr::window::{
 };
 
 use super::attach::carried;
+use super::buffered::{count_of, plan_buffered};
 use super::compile::Compiler;
 use super::known_values::known_values;
 use super::row_order::{WindowBound, bound_of, is_sortable, require_time_order};
@@ -24,10 +25,8 @@ use super::session_rows::{is_session, plan_sessions};
 use super::stream_plan::{OperatorKind, StepPlan};
 use super::ties::tie_keys;
 use crate::error::{Error, Result};
-use crate::over::{
-    Ahead, BufferedOverSpec, Evaluation, OverFunction, OverSpec, WindowedOverSpec, distance_text,
-};
-use crate::sql::functions::{ROWS_BUFFER, window_end_function, window_start_function};
+use crate::over::{Ahead, Evaluation, OverFunction, OverSpec, WindowedOverSpec, distance_text};
+use crate::sql::functions::{window_end_function, window_start_function};
 use crate::sql::relation::SystemColumn;
 
 /// An `OVER` as an operator, and the steps before it.
@@ -116,7 +115,7 @@ pub(super) fn plan_over(window: &Window, compiler: &Compiler<'_>) -> Result<Plan
     let calls = calls_of(window)?;
     calls.require_time()?;
     let partition_by = &calls.calls[0].params.partition_by;
-    if let Some(count) = partition_by.iter().find_map(buffer_of) {
+    if let Some(count) = count_of(partition_by) {
         return plan_buffered(window, &calls, count, compiler);
     }
     if is_session(&calls.calls[0]) {
@@ -128,56 +127,6 @@ pub(super) fn plan_over(window: &Window, compiler: &Compiler<'_>) -> Result<Plan
         Some(bound) => plan_windowed(window, &calls, &bound, compiler),
         None => plan_ordered(window, &calls, compiler),
     }
-}
-
-/// Returns how many rows `OVER (ROWS WINDOW BUFFER n ROWS …)` keeps, if `key` is its mark.
-fn buffer_of(key: &Expr) -> Option<usize> {
-    match key {
-        Expr::ScalarFunction(call) if call.func.name() == ROWS_BUFFER => match call.args.first()? {
-            Expr::Literal(ScalarValue::Int64(Some(count)), _) => usize::try_from(*count).ok(),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// Plans an `OVER` whose functions see the last rows of the key.
-fn plan_buffered(
-    window: &Window,
-    Calls { calls, hidden }: &Calls,
-    count: usize,
-    compiler: &Compiler<'_>,
-) -> Result<PlannedOver> {
-    let schema = window.input.schema();
-    let first = &calls[0].params;
-    let partition_by: Vec<Expr> =
-        first.partition_by.iter().filter(|key| buffer_of(key).is_none()).cloned().collect();
-    let late = drop_late(&hidden[0], &hidden[1], schema);
-    let Prepared { keys, project, input, .. } = prepare(&partition_by, &[], schema)?;
-    let calls: Vec<WindowFunction> = calls
-        .iter()
-        .map(|call| {
-            let mut call = call.clone();
-            call.params.partition_by.clone_from(&partition_by);
-            call
-        })
-        .collect();
-    let functions = calls.iter().map(|call| compiler.window_function(&Expr::from(call.clone()), schema));
-    let order: Vec<SortExpr> =
-        first.order_by.iter().filter(|key| !matches!(key.expr, Expr::Literal(..))).cloned().collect();
-    let spec = BufferedOverSpec {
-        input: Arc::clone(&input),
-        output: Arc::clone(window.schema.inner()),
-        keys: keys.clone(),
-        time: ordinal(&hidden[0], schema)?,
-        ties: ties(&window.input, hidden)?,
-        order: compiler.order(&order, schema)?,
-        count,
-        functions: functions.collect::<Result<_>>()?,
-        description: description(&calls),
-    };
-    let steps = std::iter::once(late).chain(project).collect();
-    Ok(PlannedOver { kind: OperatorKind::BufferedOver(Arc::new(spec)), input, keys, steps })
 }
 
 /// Plans an `OVER` whose rows come out when their window closes.
@@ -287,6 +236,12 @@ pub(super) fn bare(expression: &Expr) -> String {
             Expr::ScalarFunction(call) if call.func.name() == window_end_function().name() => {
                 Transformed::yes(Expr::Column(Column::new_unqualified("window_end")))
             }
+            Expr::ScalarFunction(call) if call.func.name() == "get_field" => match call.args.last() {
+                Some(Expr::Literal(ScalarValue::Utf8(Some(field)), _)) => {
+                    Transformed::yes(Expr::Column(Column::new_unqualified(field)))
+                }
+                _ => Transformed::no(Expr::ScalarFunction(call)),
+            },
             Expr::Column(column) => Transformed::yes(Expr::Column(Column::new_unqualified(column.name))),
             other => Transformed::no(other),
         })
@@ -339,7 +294,7 @@ impl Values {
 }
 
 /// Returns the step that keeps the rows whose `until` the watermark of their partition has not passed.
-fn drop_late(until: &Expr, watermark: &Expr, schema: &Arc<DFSchema>) -> StepPlan {
+pub(super) fn drop_late(until: &Expr, watermark: &Expr, schema: &Arc<DFSchema>) -> StepPlan {
     let condition = until.clone().gt_eq(watermark.clone());
     StepPlan::DropLate { condition, input: Arc::clone(schema) }
 }

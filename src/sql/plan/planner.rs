@@ -14,6 +14,7 @@ use sqlparser::tokenizer::Span;
 
 use super::attach::{Lateness, TimeRules, attach_time, carried, needs_time, without_hidden};
 use super::attach_queries::attach_queries;
+use super::buffered::batch_buffers;
 use super::changes::require_lasting_columns;
 use super::counted_subqueries::count_subqueries;
 use super::diagnose::diagnose;
@@ -140,7 +141,8 @@ impl Planner {
     ) -> Result<LogicalPlan> {
         let relations = known(inputs);
         let plan = self.logical_plan(&self.batch, query, text, inputs, shape, Lateness::Never)?;
-        let plan = self.batch.optimize(&plan).and_then(with_checked_arithmetic);
+        let plan = self.batch.optimize(&plan);
+        let plan = plan.and_then(|plan| batch_buffers(plan, &self.batch)).and_then(with_checked_arithmetic);
         let plan = plan.map_err(|error| planning_error(error, text, &relations))?;
         require_lasting_columns(&plan)?;
         Ok(plan)

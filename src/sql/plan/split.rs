@@ -21,8 +21,7 @@ use crate::sql::plan::group_key::group_key;
 use crate::sql::plan::over::{PlannedOver, plan_over};
 use crate::sql::plan::repeatable::require_repeatable_steps;
 use crate::sql::plan::stream_plan::{
-    AggregatePlan, OperatorKind, OperatorPlan, PortPlan, ScanPlan, StepPlan, StreamPlan, Target,
-    WindowPlan,
+    AggregatePlan, OperatorKind, OperatorPlan, PortPlan, ScanPlan, StepPlan, StreamPlan, Target, WindowPlan,
 };
 use crate::sql::plan::time_bound::event_time_columns;
 use crate::sql::plan::top::{FirstRows, PlannedTop, first_rows};

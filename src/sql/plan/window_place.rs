@@ -253,6 +253,13 @@ fn is_event_time(column: &Column, plan: &LogicalPlan) -> bool {
         if column.name == SystemColumn::Time.name() {
             return true;
         }
+        if let LogicalPlan::Union(union) = plan {
+            let Some(ordinal) = plan.schema().maybe_index_of_column(&column) else { return false };
+            return union.inputs.iter().all(|input| {
+                let (qualifier, field) = input.schema().qualified_field(ordinal);
+                is_event_time(&Column::new(qualifier.cloned(), field.name()), input)
+            });
+        }
         match below(&column, plan).map(|(expression, input)| (expression.unalias(), input)) {
             Some((Expr::Column(next), input)) => (column, plan) = (next, input),
             _ => return false,
