@@ -56,18 +56,34 @@ struct Details {
     message: String,
     hint: Option<String>,
     span: Option<Range<usize>>,
+    absent: bool,
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     /// Creates an error without hint, place or cause.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Details { kind, message: message.into(), hint: None, span: None, cause: None }))
+        Self(Box::new(Details {
+            kind,
+            message: message.into(),
+            hint: None,
+            span: None,
+            absent: false,
+            cause: None,
+        }))
     }
 
     /// Creates an error that the user has to mend.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Invalid, message)
+    }
+
+    /// Creates an error about something outside that the user named and that is not there: it may never come, or be
+    /// there a moment later.
+    pub fn absent(message: impl Into<String>) -> Self {
+        let mut error = Self::invalid(message);
+        error.0.absent = true;
+        error
     }
 
     /// Creates an error about a record.
@@ -139,6 +155,7 @@ impl Error {
             message: self.0.message.clone(),
             hint: self.0.hint.clone(),
             span: self.0.span.clone(),
+            absent: self.0.absent,
             cause: None,
         }))
     }
@@ -146,6 +163,11 @@ impl Error {
     /// Returns who has to act.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
+    }
+
+    /// Returns whether the same may go well a moment later, without anybody mending what was asked for.
+    pub fn may_pass(&self) -> bool {
+        self.0.absent || self.0.kind == ErrorKind::Unavailable
     }
 
     /// Returns what went wrong, without hint and cause.

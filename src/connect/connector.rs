@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 
-use crate::connect::{ChunkLimits, PartitionId, Sink, Source};
+use crate::connect::{ChunkLimits, PartitionId, Patience, Sink, Source};
 use crate::error::{Error, Result};
 use crate::format::Decoder;
 use crate::time::Clock;
@@ -87,6 +87,11 @@ pub trait SourceConnector: Debug + Send + Sync {
 
     /// Returns the same source beginning with its oldest record, if its options leave open where it begins.
     fn reading_from_start(&self) -> Option<Arc<dyn SourceConnector>> {
+        None
+    }
+
+    /// Returns for how long the source is tried again while it is away; none if that is an error at once.
+    fn patience(&self) -> Option<Patience> {
         None
     }
 

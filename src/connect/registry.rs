@@ -12,7 +12,10 @@ use crate::connect::kafka::{KAFKA_DOCS, KafkaSinkConnector, KafkaSourceConnector
 use crate::connect::memory::BlackholeConnector;
 use crate::connect::predecessor::Direction;
 use crate::connect::text_format::FORMAT_DOCS;
-use crate::connect::{OptionDoc, Options, SinkConnector, SourceConnector, TIME_DOCS, TimeOptions};
+use crate::connect::{
+    FILE_PATIENCE_DOCS, OptionDoc, Options, SinkConnector, SourceConnector, TIME_DOCS, TOPIC_PATIENCE_DOCS,
+    TimeOptions,
+};
 use crate::error::{Error, Result};
 
 /// A connector as the reference lists it.
@@ -28,8 +31,16 @@ pub struct ConnectorDoc {
 
 /// All connectors.
 pub const CONNECTORS: &[ConnectorDoc] = &[
-    ConnectorDoc { name: "file", directions: "source, sink", options: &[FILE_DOCS, FORMAT_DOCS] },
-    ConnectorDoc { name: "kafka", directions: "source, sink", options: &[KAFKA_DOCS, FORMAT_DOCS] },
+    ConnectorDoc {
+        name: "file",
+        directions: "source, sink",
+        options: &[FILE_DOCS, FILE_PATIENCE_DOCS, FORMAT_DOCS],
+    },
+    ConnectorDoc {
+        name: "kafka",
+        directions: "source, sink",
+        options: &[KAFKA_DOCS, TOPIC_PATIENCE_DOCS, FORMAT_DOCS],
+    },
     ConnectorDoc { name: "stdin", directions: "source", options: &[STDIN_DOCS, FORMAT_DOCS] },
     ConnectorDoc { name: "stdout", directions: "sink", options: &[STDOUT_DOCS] },
     ConnectorDoc { name: "generator", directions: "source", options: &[GENERATOR_DOCS] },

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
+use serde::Serialize;
 
+use super::circuit::CircuitState;
 use crate::error::Result;
 use crate::flow::ChangeBatch;
 use crate::time::Watermark;
@@ -169,6 +171,22 @@ pub trait Source: Send {
     fn progress(&self) -> Option<(u64, u64)> {
         None
     }
+
+    /// Says whether the source is there, if it can be away without that being an error.
+    fn health(&self) -> Option<SourceHealth> {
+        None
+    }
+}
+
+/// Whether a source that may be away is there.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct SourceHealth {
+    /// Whether it is asked, where a circuit guards it.
+    pub circuit: Option<CircuitState>,
+    /// How many tries to open or read it have failed so far.
+    pub failed_tries: u64,
+    /// Why nothing comes although there may be something.
+    pub trouble: Option<String>,
 }
 
 /// How large a chunk may grow.

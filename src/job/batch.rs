@@ -31,7 +31,7 @@ use super::running::with_clock;
 use super::scan::{Scan, Ticket};
 use super::threads::spawn;
 use super::{Outcome, running};
-use crate::connect::{ChunkLimits, Sink};
+use crate::connect::{ChunkLimits, Sink, open_source};
 use crate::error::{Error, Result};
 use crate::flow::ChangeBatch;
 use crate::sql::functions::EpochClock;
@@ -323,7 +323,7 @@ type Batches = tokio::sync::mpsc::Receiver<DataFusionResult<RecordBatch>>;
 /// Starts the threads that read and decode a source; each worker feeds one partition of the plan.
 fn start_reading(scan: ScanPlan, shared: &Arc<Shared>) -> Result<Vec<Batches>> {
     let request = running::read_request(&scan, shared.limits, &shared.clock)?;
-    let source = scan.relation.source.open(&request)?;
+    let source = open_source(&scan.relation.source, &request, vec![])?;
     let ordinal = {
         let mut report = shared.report.lock();
         let from = scan.relation.source.describe();
@@ -386,6 +386,9 @@ fn start_reading(scan: ScanPlan, shared: &Arc<Shared>) -> Result<Vec<Batches>> {
             match (message, senders.first()) {
                 // A plan that is gone needs no error.
                 (ToDriver::Failed(error), Some(sender)) => drop(sender.blocking_send(Err(external(error)))),
+                (ToDriver::Health { health, .. }, _) => {
+                    told.report.lock().sources[ordinal].health = Some(health);
+                }
                 (ToDriver::Partitions { partitions, .. }, _) => {
                     told.report.lock().sources[ordinal].partitions = partitions.len();
                 }

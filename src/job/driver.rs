@@ -174,6 +174,7 @@ impl Driver {
             ToDriver::Promised { scan, partition, chunks, watermark } => {
                 self.scans[scan].partitions[partition].promises.push((chunks, watermark));
             }
+            ToDriver::Health { scan, health } => self.report.lock().sources[scan].health = Some(health),
             ToDriver::CaughtUp { scan, chunks } => self.scans[scan].there_at_open = Some(chunks),
             ToDriver::PartitionEnd { scan, partition, chunks } => {
                 self.scans[scan].partitions[partition].chunks_in_all = Some(chunks);

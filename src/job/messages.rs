@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use parking_lot::{Condvar, Mutex};
 
 use super::scan::Processed;
-use crate::connect::{PartitionId, Position};
+use crate::connect::{PartitionId, Position, SourceHealth};
 use crate::error::{Error, Result};
 use crate::flow::ChangeBatch;
 use crate::time::Watermark;
@@ -39,6 +39,13 @@ pub(crate) enum ToDriver {
         scan: usize,
         /// For each partition how many chunks that were.
         chunks: Vec<u64>,
+    },
+    /// A source that may be away has something to say about that.
+    Health {
+        /// The ordinal of the scan.
+        scan: usize,
+        /// What it says.
+        health: SourceHealth,
     },
     /// A partition ended after `chunks` chunks.
     PartitionEnd {

@@ -1,6 +1,7 @@
 //! [`METRICS`]: which metrics there are of jobs, and [`expose`]: what they show.
 
 use super::report::{JobReport, OperatorReport, PartitionState, SourceReport};
+use crate::connect::CircuitState;
 use crate::observability::{Exposition, Metric, MetricKind, peak_memory, resident_memory};
 use crate::time::Watermark;
 
@@ -70,6 +71,10 @@ metrics! {
         "Rows that a condition kept out before the first operator.";
     SOURCE_PARTITIONS = "velo_source_partitions", Gauge, SOURCE,
         "The number of partitions.";
+    SOURCE_FAILED_TRIES = "velo_source_failed_tries_total", Counter, SOURCE,
+        "Tries to open or read the source that failed; absent where a failure is final.";
+    SOURCE_CIRCUIT = "velo_source_circuit", Gauge, SOURCE,
+        "Whether the source is asked: 0 yes (closed), 1 once more (half-open), 2 not for a while (open); absent where a failure is final.";
     PARTITION_ROWS = "velo_partition_read_rows_total", Counter, PARTITION,
         "Records read; absent for sources with more than 1000 partitions and for jobs that run once.";
     PARTITION_WATERMARK = "velo_partition_watermark_timestamp_seconds", Gauge, PARTITION,
@@ -171,6 +176,16 @@ fn source(exposition: &mut Exposition, job: &str, stage: usize, source: &SourceR
     ];
     for (metric, count) in counts {
         exposition.whole(metric, &labels, count);
+    }
+    if let Some((health, circuit)) = source.health.as_ref().and_then(|health| Some((health, health.circuit?)))
+    {
+        exposition.whole(&SOURCE_FAILED_TRIES, &labels, health.failed_tries);
+        let circuit = match circuit {
+            CircuitState::Closed => 0,
+            CircuitState::HalfOpen => 1,
+            CircuitState::Open => 2,
+        };
+        exposition.whole(&SOURCE_CIRCUIT, &labels, circuit);
     }
     if source.by_partition.len() > MOST_PARTITIONS {
         return;

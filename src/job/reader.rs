@@ -9,7 +9,7 @@ use super::carry::{Carried, Carry};
 use super::loading::{Gate, TableLoad};
 use super::messages::{Permits, SourceClock, StopFlag, ToDriver};
 use super::scan::Ticket;
-use crate::connect::{PartitionId, Polled, Source};
+use crate::connect::{PartitionId, Polled, Source, SourceHealth};
 use crate::error::Result;
 use crate::time::Clock;
 
@@ -64,6 +64,7 @@ impl Reader {
         let mut partitions: Vec<PartitionState> = vec![];
         let mut held_back = 0;
         let mut caught_up = false;
+        let mut health = None;
         self.meet_partitions(&mut partitions, self.clock.monotonic_micros());
         loop {
             let before = self.clock.monotonic_micros();
@@ -112,11 +113,24 @@ impl Reader {
                 let chunks = partitions.iter().map(|partition| partition.chunks).collect();
                 drop(self.driver.send(ToDriver::CaughtUp { scan: self.scan, chunks }));
             }
+            self.say_health(&mut health);
             if let (Some(load), Some((read, total))) = (&self.load, self.source.progress()) {
                 load.measured(self.scan, read, total);
             }
             self.find_idle(&mut partitions, own_time);
             self.source_clock.set_looked(before);
+        }
+    }
+
+    /// Says how the source is, if it is otherwise than it was.
+    fn say_health(&self, before: &mut Option<SourceHealth>) {
+        let now = self.source.health();
+        if let Some(health) = now.clone().filter(|_| now != *before) {
+            if let Some(load) = &self.load {
+                load.set_health(self.scan, health.clone());
+            }
+            drop(self.driver.send(ToDriver::Health { scan: self.scan, health }));
+            *before = now;
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::connect::Written;
+use crate::connect::{SourceHealth, Written};
 use crate::flow::Tally;
 use crate::observability::DurationHistogram;
 use crate::time::Watermark;
@@ -30,6 +30,8 @@ pub struct SourceReport {
     pub late: u64,
     /// Rows that a condition kept out before the first operator.
     pub filtered: u64,
+    /// Whether the source is there, where it may be away.
+    pub health: Option<SourceHealth>,
     /// The number of partitions.
     pub partitions: usize,
     /// How far each partition is, where the job follows its inputs.

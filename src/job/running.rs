@@ -23,7 +23,7 @@ use super::scan::Scan;
 use super::shards::{ShardedOperator, panicked};
 use super::snapshot::Snapshot;
 use super::threads::{run_sink, spawn, work};
-use crate::connect::{ChunkLimits, ReadRequest, Sink, Source, Written};
+use crate::connect::{ChunkLimits, PartitionId, Position, ReadRequest, Sink, Source, Written, open_source};
 use crate::error::{Error, Result};
 use crate::sql::functions::EpochClock;
 use crate::sql::plan::{Compiler, ScanPlan, StreamPlan};
@@ -92,7 +92,9 @@ impl Job {
         let epoch_clock = EpochClock::default();
         epoch_clock.set_millis(spec.clock.now_millis());
         let state = with_clock(&spec.state, &epoch_clock);
-        let opened = spec.plan.scans.iter().map(|scan| open(scan, &spec)).collect::<Result<Vec<_>>>()?;
+        let opened = spec.plan.scans.iter().enumerate();
+        let opened = opened.map(|(ordinal, scan)| open(scan, &spec, positions(resuming.as_ref(), ordinal)));
+        let opened = opened.collect::<Result<Vec<_>>>()?;
         let stop = StopFlag::default();
         let report = Arc::new(Mutex::new(empty_report(&spec)));
         let workers = spec.parallelism.max(1);
@@ -280,9 +282,9 @@ struct Opened {
     request: ReadRequest,
 }
 
-fn open(scan: &ScanPlan, spec: &JobSpec) -> Result<Opened> {
+fn open(scan: &ScanPlan, spec: &JobSpec, positions: Vec<(PartitionId, Position)>) -> Result<Opened> {
     let request = read_request(scan, spec.limits, &spec.clock)?;
-    let source = scan.relation.source.open(&request).map_err(|error| {
+    let source = open_source(&scan.relation.source, &request, positions).map_err(|error| {
         let name = format!("stream `{}`", scan.relation.name);
         error.within(name)
     })?;
@@ -395,10 +397,14 @@ fn driver(
     })
 }
 
-fn resuming_partitions(
-    resuming: Option<&Snapshot>,
-    scan: usize,
-) -> Vec<(crate::connect::PartitionId, Carried)> {
+/// Returns where the partitions of a scan go on.
+fn positions(resuming: Option<&Snapshot>, scan: usize) -> Vec<(PartitionId, Position)> {
+    let Some(snapshot) = resuming else { return vec![] };
+    let partitions = snapshot.scans[scan].1.iter();
+    partitions.filter_map(|partition| Some((partition.id.clone(), partition.position?))).collect()
+}
+
+fn resuming_partitions(resuming: Option<&Snapshot>, scan: usize) -> Vec<(PartitionId, Carried)> {
     let Some(snapshot) = resuming else { return vec![] };
     snapshot.scans[scan].1.iter().map(|partition| (partition.id.clone(), partition.carried)).collect()
 }

@@ -88,6 +88,15 @@ pub(crate) struct Scan {
     places: Vec<Option<usize>>,
 }
 
+/// Creates the decoder of a source, unless what it has to see is yet to come.
+fn decoder_if_there(plan: &ScanPlan, request: &ReadRequest) -> Result<Option<Box<dyn Decoder>>> {
+    let source = &plan.relation.source;
+    match source.decoder(request) {
+        Err(error) if error.may_pass() && source.patience().is_some() => Ok(None),
+        created => created,
+    }
+}
+
 /// The good rows of a chunk and what is known of each.
 pub(super) struct Rows {
     pub(super) changes: ChangeBatch,
@@ -122,7 +131,7 @@ impl Scan {
             request.columns.iter().position(|read| read == declared)
         };
         Ok(Self {
-            decoder: plan.relation.source.decoder(request)?,
+            decoder: decoder_if_there(plan, request)?,
             locator: None,
             request: request.clone(),
             event_time,
@@ -260,6 +269,10 @@ impl Scan {
     }
 
     fn decoder(&mut self) -> Result<&mut Box<dyn Decoder>> {
+        if self.decoder.is_none() {
+            // Of a source that was not there when the job began.
+            self.decoder = self.plan.relation.source.decoder(&self.request)?;
+        }
         let name = &self.plan.relation.name;
         self.decoder
             .as_mut()

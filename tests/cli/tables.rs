@@ -126,6 +126,76 @@ fn a_table_that_cannot_be_loaded_fails_those_that_read_it() {
     assert!(last.as_str().unwrap().starts_with("table `users` could not be loaded: "), "{last}");
 }
 
+/// A table over files that are not there yet; `options` follow the path.
+fn late_users(options: &str) -> String {
+    format!(
+        "CREATE TABLE users (user_id BIGINT PRIMARY KEY, tier VARCHAR) WITH ('connector' = 'file', \
+         'path' = 'users-*.csv'{options}); "
+    )
+}
+
+#[test]
+fn a_file_that_is_not_there_is_an_error_unless_it_is_waited_for() {
+    let place = Place::new(&[]);
+    let sql = |options: &str| format!("{} SELECT tier FROM users ORDER BY user_id", late_users(options));
+    let none = place.velo(&["run", "-e", &sql("")]);
+    assert_eq!(none.code, 2, "{}", none.stderr);
+    none.says(&["stream `users`: no file matches `users-*.csv`"]);
+    let wait = ", 'file.wait.timeout' = '300ms', 'file.retry.interval' = '20ms', 'circuit.failures' = '2'";
+    let still_none = place.velo(&["run", "-e", &sql(wait), "--report", "report.json"]);
+    assert_eq!(still_none.code, 4, "{}", still_none.stderr);
+    still_none.says(&["no file matches `users-*.csv`, after 300ms of trying", "'file.wait.timeout' = '…'"]);
+    let report: Value = serde_json::from_str(&place.read("report.json")).unwrap();
+    let load = &report["tables"][0];
+    assert_eq!((load["state"].as_str(), load["circuit"].as_str()), (Some("failed"), Some("open")));
+    assert_eq!(report["jobs"][0]["sources"][0]["health"]["failed_tries"].as_u64(), Some(2));
+    let useless = place.velo(&["validate", "-e", &sql(", 'file.retry.interval' = '20ms'")]);
+    assert_eq!(useless.code, 2, "{}", useless.stdout);
+    useless.says(&["option `file.retry.interval` of stream `users`: no use beside the other options"]);
+    // Columns that nobody declared wait for the file as well.
+    let inferred = "CREATE STREAM s WITH ('connector' = 'file', 'path' = 'none.csv', 'file.wait.timeout' = '50ms'); \
+                    SELECT * FROM s";
+    let inferred = place.velo(&["run", "-e", inferred]);
+    assert_eq!(inferred.code, 4, "{}", inferred.stderr);
+}
+
+/// The file of the table comes long after the stream's.
+#[test]
+fn no_row_is_joined_before_the_files_of_the_table_are_there() {
+    let clicks = "{\"user_id\": 1}\n{\"user_id\": 2}\n{\"user_id\": 3}\n";
+    let place = Place::new(&[("clicks.json", clicks)]);
+    let wait = ", 'file.wait.timeout' = '1m', 'file.retry.interval' = '10ms', \
+                'file.retry.strategy' = 'exponential', 'file.retry.max.delay' = '40ms', 'circuit.failures' = '1000', \
+                'circuit.failure.rate' = '100', 'circuit.cooldown' = '10ms'";
+    let sql = format!(
+        "{} CREATE STREAM clicks (user_id BIGINT) WITH ('connector' = 'file', 'path' = 'clicks.json'); \
+         SELECT c.user_id, u.tier FROM clicks c LEFT JOIN users u ON u.user_id = c.user_id EMIT CHANGES",
+        late_users(wait)
+    );
+    let arguments = ["run", "--progress", "-e", &sql];
+    let mut child = place.command(&arguments).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("no file matches `users-*.csv`") {
+        line.clear();
+        assert!(said.read_line(&mut line).unwrap() > 0, "no progress was shown");
+    }
+    assert!(line.starts_with("table users: loading: "), "{line}");
+    std::fs::write(place.path("new.csv"), "user_id,tier\n1,gold\n2,silver\n3,bronze\n").unwrap();
+    std::fs::rename(place.path("new.csv"), place.path("users-1.csv")).unwrap();
+    let mut rows = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut rows).unwrap();
+    assert_eq!(
+        sorted(&rows),
+        [
+            "{\"user_id\":1,\"tier\":\"gold\"}",
+            "{\"user_id\":2,\"tier\":\"silver\"}",
+            "{\"user_id\":3,\"tier\":\"bronze\"}"
+        ]
+    );
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn an_endless_table_ends_with_those_that_read_it() {
     let place = Place::new(&[]);

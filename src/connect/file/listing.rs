@@ -17,7 +17,7 @@ pub(super) enum Sequence {
 
 /// Returns the error for a path that means no file.
 pub(super) fn no_file(path: &str) -> Error {
-    Error::invalid(format!("no file matches `{path}`"))
+    Error::absent(format!("no file matches `{path}`"))
         .with_hint("check the path; it is relative to the directory in which `velo` was started")
 }
 
@@ -83,8 +83,8 @@ pub(super) fn partition_id(files: &[PathBuf]) -> PartitionId {
 /// Returns the error for a file that cannot be read.
 pub(super) fn unreadable(path: &Path, error: std::io::Error) -> Error {
     let kind = match error.kind() {
-        std::io::ErrorKind::NotFound
-        | std::io::ErrorKind::PermissionDenied
+        std::io::ErrorKind::NotFound => Error::absent(format!("cannot read file `{}`", path.display())),
+        std::io::ErrorKind::PermissionDenied
         | std::io::ErrorKind::IsADirectory
         | std::io::ErrorKind::NotADirectory => {
             Error::invalid(format!("cannot read file `{}`", path.display()))

@@ -14,8 +14,8 @@ use super::parquet_source::{ParquetFiles, metadata};
 use crate::connect::line_cutter::LineCutter;
 use crate::connect::text_format::{DecodeSettings, take_decode_settings, take_format};
 use crate::connect::{
-    APPENDED_CHANGELOG_DOC, ChangeEncoding, ChangelogForm, KnownPartition, OptionDoc, Options, ReadRequest,
-    Sink, SinkConnector, Source, SourceConnector, TextFormat, WriteRequest,
+    APPENDED_CHANGELOG_DOC, ChangeEncoding, ChangelogForm, KnownPartition, OptionDoc, Options, Patience,
+    ReadRequest, Sink, SinkConnector, Source, SourceConnector, TextFormat, WriteRequest,
 };
 use crate::error::{Error, Result};
 use crate::format::Decoder;
@@ -71,6 +71,7 @@ pub struct FileSourceConnector {
     /// None for Parquet.
     format: Option<TextFormat>,
     decode: DecodeSettings,
+    patience: Option<Patience>,
 }
 
 fn take_compression(options: &mut Options) -> Result<Compression> {
@@ -110,6 +111,7 @@ impl FileSourceConnector {
             compression: take_compression(options)?,
             format: take_format(options, format_by_name(&path))?,
             decode: take_decode_settings(options)?,
+            patience: Patience::read(options, "file")?,
             path,
         })
     }
@@ -124,6 +126,7 @@ impl FileSourceConnector {
             compression: Compression::None,
             format: Some(TextFormat::Json),
             decode: DecodeSettings::default(),
+            patience: None,
         }
     }
 
@@ -141,7 +144,7 @@ impl FileSourceConnector {
 
     fn first_file(&self) -> Result<PathBuf> {
         let first = self.files_of_partitions()?.into_iter().flatten().next();
-        first.ok_or_else(|| Error::invalid(format!("no file matches `{}`", self.path)))
+        first.ok_or_else(|| no_file(&self.path))
     }
 
     /// Reads the beginning of the first file: its header and its first records.
@@ -194,6 +197,10 @@ impl SourceConnector for FileSourceConnector {
         };
         let inferred = format.infer(&self.sample(&path)?, self.decode.infer_decimal);
         inferred.map_err(|error| error.within(format!("file `{}`", path.display())))
+    }
+
+    fn patience(&self) -> Option<Patience> {
+        self.patience
     }
 
     fn partitions(&self) -> Result<Vec<KnownPartition>> {

@@ -14,15 +14,15 @@ use super::{KafkaSink, KafkaSource};
 use crate::connect::generator::time_millis;
 use crate::connect::text_format::{DecodeSettings, take_decode_settings, take_format};
 use crate::connect::{
-    CHANGELOG_DOC, ChangelogForm, ChunkLimits, HEADERS, KnownPartition, OptionDoc, Options, Payload, Polled,
-    ReadRequest, Sink, SinkConnector, Source, SourceConnector, TextFormat, WriteRequest,
+    CHANGELOG_DOC, ChangelogForm, ChunkLimits, HEADERS, KnownPartition, OptionDoc, Options, Patience,
+    Payload, Polled, ReadRequest, Sink, SinkConnector, Source, SourceConnector, TextFormat, WriteRequest,
 };
 use crate::error::{Error, Result};
 use crate::format::{Decoder, Encoder};
 
 /// How many messages are looked at to infer columns.
 const SAMPLE_ROWS: usize = 1_000;
-/// How long the first message of a sample is waited for, unless `topic.wait.timeout` says otherwise.
+/// How long the first message of a sample is waited for.
 const SAMPLE_WAIT: Duration = Duration::from_secs(5);
 
 /// The options of Kafka sources and sinks, formats aside.
@@ -64,18 +64,6 @@ pub const KAFKA_DOCS: &[OptionDoc] = &[
         what: "ends at what the topic holds when the job starts: the source is bounded",
     },
     OptionDoc {
-        key: "topic.wait.timeout",
-        value: "duration",
-        default: "0s",
-        what: "how long a topic that does not exist is waited for",
-    },
-    OptionDoc {
-        key: "topic.retry.interval",
-        value: "duration",
-        default: "1s",
-        what: "how often it is looked for",
-    },
-    OptionDoc {
         key: "topic.create",
         value: "number of partitions",
         default: "",
@@ -104,6 +92,7 @@ pub struct KafkaSourceConnector {
     says_start: bool,
     format: TextFormat,
     decode: DecodeSettings,
+    patience: Option<Patience>,
 }
 
 fn take_text_format(options: &mut Options) -> Result<TextFormat> {
@@ -133,11 +122,10 @@ impl KafkaSourceConnector {
             None => reset.unwrap_or(StartAt::Latest),
         };
         settings.bounded = options.take_choice("scan.end", &[("latest", true)])?.unwrap_or(false);
-        settings.topic_wait = options.take_duration("topic.wait.timeout")?.unwrap_or_default();
-        settings.topic_retry = options.take_duration("topic.retry.interval")?.unwrap_or(settings.topic_retry);
+        let patience = Patience::read(options, "topic")?;
         settings.client = options.take_prefixed("kafka.")?;
         let (format, decode) = (take_text_format(options)?, take_decode_settings(options)?);
-        Ok(Self { settings, says_start, format, decode })
+        Ok(Self { settings, says_start, format, decode, patience })
     }
 }
 
@@ -177,12 +165,11 @@ impl SourceConnector for KafkaSourceConnector {
     fn infer_schema(&self) -> Result<SchemaRef> {
         let settings =
             KafkaSourceSettings { start: StartAt::Earliest, bounded: false, ..self.settings.clone() };
-        let wait = if settings.topic_wait.is_zero() { SAMPLE_WAIT } else { settings.topic_wait };
         let limits = ChunkLimits { rows: SAMPLE_ROWS, bytes: 1 << 20, linger: Duration::ZERO };
         let mut source = KafkaSource::try_new(settings, limits)?;
         let mut waited = Duration::ZERO;
         let step = Duration::from_millis(100);
-        while waited < wait {
+        while waited < SAMPLE_WAIT {
             if let Polled::Chunk(chunk) = source.poll(step)?
                 && let Payload::Messages(messages) = chunk.payload
             {
@@ -190,13 +177,17 @@ impl SourceConnector for KafkaSourceConnector {
             }
             waited += step;
         }
-        Err(Error::invalid(format!(
+        Err(Error::absent(format!(
             "topic `{}` holds no record to infer columns from",
             self.settings.topics.join(",")
         ))
         .with_hint(
             "declare the columns: CREATE STREAM … (a BIGINT, …) WITH (…), or set `topic.wait.timeout`",
         ))
+    }
+
+    fn patience(&self) -> Option<Patience> {
+        self.patience
     }
 
     fn partitions(&self) -> Result<Vec<KnownPartition>> {

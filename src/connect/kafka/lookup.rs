@@ -101,7 +101,7 @@ pub(super) fn missing_topic<C: ClientContext>(client: &Client<C>, topic: &str, o
     };
     let public = names.iter().map(String::as_str).filter(|name| !name.starts_with("__"));
     let nearest: Vec<String> = nearest(topic, public).iter().map(|name| format!("`{name}`")).collect();
-    let error = Error::invalid(format!("there is no Kafka topic `{topic}`"));
+    let error = Error::absent(format!("there is no Kafka topic `{topic}`"));
     match nearest.as_slice() {
         [] => error.with_hint(format!("create it, or set {otherwise}")),
         near => {

@@ -1,7 +1,6 @@
 //! What a Kafka source or sink is told, and which settings of the client library a user may change.
 
 use std::fmt;
-use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::Encoder;
@@ -35,10 +34,6 @@ pub struct KafkaSourceSettings {
     pub group_id: Option<String>,
     /// Settings of the client library, each from [`client_setting_names`].
     pub client: Vec<(String, String)>,
-    /// How long to wait for a topic that does not exist yet; zero for not at all.
-    pub topic_wait: Duration,
-    /// How long to wait between two looks for a missing topic.
-    pub topic_retry: Duration,
     /// Whether the headers of the messages are wanted; collecting them costs an allocation each.
     pub with_headers: bool,
 }
@@ -54,8 +49,6 @@ impl KafkaSourceSettings {
             bounded: false,
             group_id: None,
             client: Vec::new(),
-            topic_wait: Duration::ZERO,
-            topic_retry: Duration::from_secs(1),
             with_headers: false,
         }
     }

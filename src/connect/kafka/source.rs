@@ -14,7 +14,9 @@ use super::lane::{Drained, Lane};
 use super::lookup::{self, ANSWER_TIMEOUT, Place};
 use super::settings::{KafkaSourceSettings, StartAt};
 use super::trouble::{Trouble, judge, kind};
-use crate::connect::{Chunk, ChunkLimits, KnownPartition, PartitionId, Payload, Polled, Position, Source};
+use crate::connect::{
+    Chunk, ChunkLimits, KnownPartition, PartitionId, Payload, Polled, Position, Source, SourceHealth,
+};
 use crate::error::{Error, Result};
 
 /// Events of the client that one poll serves besides records.
@@ -266,6 +268,10 @@ impl Source for KafkaSource {
         }
     }
 
+    fn health(&self) -> Option<SourceHealth> {
+        Some(SourceHealth { trouble: self.stalled(), ..SourceHealth::default() })
+    }
+
     fn has_caught_up(&self) -> bool {
         self.lanes.iter().all(Lane::has_caught_up)
     }
@@ -299,31 +305,11 @@ fn knock(bell: &SyncSender<()>) {
     bell.try_send(()).ok();
 }
 
-/// Waits for `topic` as long as the settings allow, and returns its number of partitions.
-fn await_topic(probe: &Consumer, settings: &KafkaSourceSettings, topic: &str) -> Result<i32> {
-    let mut left = settings.topic_wait;
-    loop {
-        let serve = || while probe.poll(Duration::ZERO).is_some() {};
-        let found =
-            lookup::partition_count(probe.client(), probe.context(), &settings.brokers, topic, serve)?;
-        match found {
-            Some(count) => return Ok(count),
-            None if left.is_zero() => {
-                return Err(lookup::missing_topic(
-                    probe.client(),
-                    topic,
-                    "`topic.wait.timeout` to wait for it",
-                ));
-            }
-            None => {
-                let step = settings
-                    .topic_retry
-                    .clamp(Duration::from_millis(10), left.max(Duration::from_millis(10)));
-                lookup::pause(step);
-                left = left.saturating_sub(step);
-            }
-        }
-    }
+/// Returns the number of partitions of `topic`.
+fn partitions_of(probe: &Consumer, settings: &KafkaSourceSettings, topic: &str) -> Result<i32> {
+    let serve = || while probe.poll(Duration::ZERO).is_some() {};
+    let found = lookup::partition_count(probe.client(), probe.context(), &settings.brokers, topic, serve)?;
+    found.ok_or_else(|| lookup::missing_topic(probe.client(), topic, "`topic.wait.timeout` to wait for it"))
 }
 
 /// A topic and the number of a partition of it.
@@ -333,7 +319,7 @@ type TopicPartition = (String, i32);
 fn find(probe: &Consumer, settings: &KafkaSourceSettings) -> Result<(Vec<TopicPartition>, Vec<Place>)> {
     let mut names = Vec::new();
     for topic in &settings.topics {
-        let count = await_topic(probe, settings, topic)?;
+        let count = partitions_of(probe, settings, topic)?;
         names.extend(chosen(topic, count, settings.partitions.as_deref())?);
     }
     if names.is_empty() {

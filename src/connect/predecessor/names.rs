@@ -256,6 +256,8 @@ pub(super) const TABLE: &[Row] = &[
         &["recursive", "file.sequence", "file.wait.timeout", "file.retry.interval"],
         To::Same,
     ),
+    row(Scope::FileSource, &["file.retry.strategy", "file.retry.multiplier"], To::Same),
+    row(Scope::FileSource, &["file.retry.max.delay", "file.retry.increment"], To::Same),
     row(Scope::FileSource, &["skip.lines", "skip_lines"], To::Name("skip.lines")),
     row(Scope::FileSource, &["extension.filter", "extension_filter"], To::Name("extension.filter")),
     row(Scope::FileSource, &["max.records", "max_records"], To::Name("max.records")),

@@ -136,7 +136,8 @@ fn table_lines(catalog: &Catalog, settings: &Settings) -> Vec<String> {
             Some(table)
                 if table.snapshot().version() > 0 || load.state != LoadState::WaitingForDependencies =>
             {
-                format!("{name} ({key}): {}, {} rows", load.state, table.snapshot().num_rows())
+                let rows = table.snapshot().num_rows();
+                format!("{name} ({key}): {}, {rows} rows{}", load.state, load.trouble_text())
             }
             _ => format!("{name} ({key}): {}", load.how_far()),
         }

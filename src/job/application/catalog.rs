@@ -360,7 +360,7 @@ fn schema(
         return Ok((Arc::clone(columns), false));
     }
     if settings.contact {
-        return Ok((source.connector.infer_schema()?, false));
+        return Ok((crate::connect::infer_when_there(&*source.connector, &*settings.clock)?, false));
     }
     let offline = source.connector.can_infer_offline();
     if let Some(schema) = offline.then(|| source.connector.infer_schema().ok()).flatten() {

@@ -115,6 +115,7 @@ impl Gate {
 fn too_late(load: &TableLoad, limit: Duration, micros: i64) -> Error {
     let progress = load.progress(micros);
     let table = load.table();
+    let trouble = progress.trouble_text();
     let far = match progress.state {
         LoadState::WaitingForDependencies => "it has not begun, because it waits for other tables".to_owned(),
         _ => {
@@ -129,7 +130,7 @@ fn too_late(load: &TableLoad, limit: Duration, micros: i64) -> Error {
             )
         }
     };
-    Error::unavailable(format!("table `{table}` is not ready after {}: {far}", duration_text(limit))).with_hint(
+    Error::unavailable(format!("table `{table}` is not ready after {}: {far}{trouble}", duration_text(limit))).with_hint(
         format!("wait longer: '{table}.wait.timeout' = '…' for this table, 'table.wait.timeout' = '…' for all; or see whether its source is slow or away"),
     )
 }

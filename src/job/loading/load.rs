@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::progress::{LoadProgress, LoadState};
+use crate::connect::{CircuitState, SourceHealth};
 use crate::error::{Error, Result};
 
 /// The load of one table, shared by the job that keeps the table and those that read it.
@@ -25,6 +26,8 @@ struct State {
     bytes: u64,
     /// What each source of the job has read, and how much there is.
     measures: BTreeMap<usize, (u64, u64)>,
+    /// How the sources of the job are that may be away.
+    health: BTreeMap<usize, SourceHealth>,
     /// The highest percentage that was ever said.
     percent: u8,
     failure: Option<Error>,
@@ -61,6 +64,11 @@ impl TableLoad {
         let measure = state.measures.entry(source).or_default();
         measure.0 = measure.0.max(read);
         measure.1 = measure.1.max(total).max(measure.0);
+    }
+
+    /// Says how a source is that may be away.
+    pub(crate) fn set_health(&self, source: usize, health: SourceHealth) {
+        self.state.lock().health.insert(source, health);
     }
 
     /// Says that everything that was there at the start is in the table.
@@ -127,12 +135,19 @@ impl TableLoad {
                 .then(|| ratio(total - read, seconds, ratio(read, 1.0, 1.0))),
             percent,
             seconds,
+            circuit: state.circuit(),
+            trouble: state.health.values().find_map(|health| health.trouble.clone()),
             error: state.failure.as_ref().map(|failure| failure.message().to_owned()),
         }
     }
 }
 
 impl State {
+    /// Returns the circuit that is furthest from closed.
+    fn circuit(&self) -> Option<CircuitState> {
+        self.health.values().filter_map(|health| health.circuit).max()
+    }
+
     fn of(&self) -> LoadState {
         match (&self.failure, self.ready) {
             (Some(_), Some(_)) => LoadState::Stale,

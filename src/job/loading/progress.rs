@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::connect::CircuitState;
+
 /// What a load is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -57,6 +59,10 @@ pub struct LoadProgress {
     pub percent: Option<u8>,
     /// Seconds since the load began, until it was ready.
     pub seconds: f64,
+    /// Whether its source is asked, where the source has a circuit.
+    pub circuit: Option<CircuitState>,
+    /// Why nothing comes from its source although there may be something.
+    pub trouble: Option<String>,
     /// Why it failed, or is no longer up to date.
     pub error: Option<String>,
 }
@@ -93,12 +99,27 @@ impl LoadProgress {
             eta_seconds: longest(|part| part.eta_seconds).filter(|_| !done),
             percent: if done { Some(100) } else { percent.map(|percent| percent.min(99)) },
             seconds: parts.iter().map(|part| part.seconds).fold(0.0, f64::max),
+            circuit: parts.iter().filter_map(|part| part.circuit).max(),
+            trouble: parts.iter().find_map(|part| part.trouble.clone()),
             error: failed.and_then(|part| part.error.clone()),
         }
     }
 
     /// Returns what is known of how far it is: `45 %, ETA 12 s`, or the rows where no end is known.
     pub fn how_far(&self) -> String {
+        format!("{}{}", self.reached(), self.trouble_text())
+    }
+
+    /// Returns what is wrong with the source, to put behind something else: `; no file matches …`.
+    pub fn trouble_text(&self) -> String {
+        match (&self.trouble, self.circuit) {
+            (Some(trouble), Some(CircuitState::Open)) => format!("; {trouble} (circuit open)"),
+            (Some(trouble), _) => format!("; {trouble}"),
+            (None, _) => String::new(),
+        }
+    }
+
+    fn reached(&self) -> String {
         let eta = self.eta_seconds.map(|seconds| format!(", ETA {} s", whole(seconds)));
         match (self.state, self.percent) {
             (LoadState::WaitingForDependencies, _) => "not begun".to_owned(),
