@@ -8,7 +8,7 @@ use super::messages;
 use super::run::{read_text, settings};
 use crate::connect::console::OutputForm;
 use crate::error::Result;
-use crate::job::application::{PlannedApplication, explain as explain_job};
+use crate::job::application::{PlannedApplication, advice, explain as explain_job};
 use crate::time::SystemClock;
 
 /// Finds all errors of an application.
@@ -16,6 +16,12 @@ pub(super) fn validate(arguments: &CheckArguments) -> Result<ExitCode> {
     planned(arguments, |planned| {
         let jobs = planned.jobs.len();
         planned.notices.iter().for_each(|notice| messages::print(&format!("notice: {notice}")));
+        for job in &planned.jobs {
+            let advice = advice(job)?;
+            let say = |what: &str, line: &String| messages::print(&format!("{what}: {}: {line}", job.name));
+            advice.joins.iter().for_each(|line| say("join", line));
+            advice.warnings.iter().for_each(|line| say("warning", line));
+        }
         messages::print(&format!("valid: {jobs} {}", if jobs == 1 { "query" } else { "queries" }));
         Ok(())
     })

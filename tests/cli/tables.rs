@@ -204,3 +204,88 @@ fn an_endless_table_ends_with_those_that_read_it() {
     let ran = place.velo(&["run", "-e", sql]);
     assert_eq!((ran.code, ran.stdout.as_str()), (0, "{\"counted\":true}\n"), "{}", ran.stderr);
 }
+
+/// Queries, and what is said of their joins.
+const JOINS: &[(&str, &[&str])] = &[
+    (
+        "SELECT a.id FROM a JOIN users u ON u.user_id = a.id",
+        &["join: x: stream–table: look up in `users` by primary key (user_id)"],
+    ),
+    (
+        "SELECT a.id FROM a JOIN users u ON u.country = a.c",
+        &[
+            "join: x: stream–table: look up in `users` by secondary index (country)",
+            "warning: x: rows are looked up in `users` by country, which is not its key",
+        ],
+    ),
+    (
+        "SELECT a.id FROM a JOIN users u ON u.user_id > a.id",
+        &[
+            "join: x: stream–table: look up in `users`: all rows for each",
+            "warning: x: cartesian: no column has to be equal, so that every pair of each row and those of table `users`",
+        ],
+    ),
+    (
+        "SELECT a.id FROM a JOIN b ON a.id = b.id WITHIN 1m",
+        &["join: x: stream–stream: interval join on id = id; state: the rows of both sides"],
+    ),
+    (
+        "SELECT a.id FROM a JOIN b ON a.t BETWEEN b.t - INTERVAL '1' MINUTE AND b.t",
+        &[
+            "join: x: stream–stream: interval join on t@1",
+            "warning: x: cartesian: no column has to be equal, so that every pair of the rows of both sides",
+        ],
+    ),
+    (
+        "SELECT l.id FROM e l JOIN e r ON l.id = r.id",
+        &[
+            "join: x: stream–stream: join on id = id",
+            "warning: x: stream–stream join without a bound on time: all rows of both sides are kept until the inputs end",
+        ],
+    ),
+    (
+        "SELECT c, count(*) AS n FROM a GROUP BY c",
+        &["warning: x: unbounded state: `changing aggregate` keeps something of every key for ever"],
+    ),
+    ("SELECT c, count(*) AS n FROM a WINDOW TUMBLING(1m) GROUP BY c", &[]),
+    ("SELECT count(*) AS n FROM a", &[]),
+    ("SELECT id, count(*) AS n FROM e GROUP BY id EMIT CHANGES", &[]),
+];
+
+#[test]
+fn joins_are_reported_and_warned_of_before_they_run() {
+    let place = Place::new(&[]);
+    let declared = "CREATE TABLE users (user_id BIGINT PRIMARY KEY, country VARCHAR) WITH ('connector' = 'memory'); \
+        CREATE STREAM a (id BIGINT, c VARCHAR, t TIMESTAMP(3), WATERMARK FOR t AS t) WITH ('connector' = 'generator'); \
+        CREATE STREAM b (id BIGINT, t TIMESTAMP(3), WATERMARK FOR t AS t) WITH ('connector' = 'generator'); \
+        CREATE STREAM e (id BIGINT) WITH ('connector' = 'file', 'path' = 'e.json'); ";
+    let sink = "CREATE STREAM x WITH ('connector' = 'blackhole') AS ";
+    for (query, lines) in JOINS {
+        let sql = format!("{declared}{sink}{query}");
+        let ran = place.velo(&["validate", "-e", &sql]);
+        assert_eq!(ran.code, 0, "{query}\n{}", ran.stderr);
+        let told: Vec<&str> = ran
+            .stdout
+            .lines()
+            .filter(|line| line.starts_with("join: ") || line.starts_with("warning: "))
+            .collect();
+        assert_eq!(told.len(), lines.len(), "{query}\n{}", ran.stdout);
+        for (told, line) in told.iter().zip(*lines) {
+            assert!(told.starts_with(line), "{query}\n{told}\n{line}");
+        }
+        let explained = place.velo(&["explain", "-e", &sql]);
+        for line in lines.iter().filter(|line| line.starts_with("warning")) {
+            let line = line.replace("x: ", "");
+            assert!(explained.stdout.contains(&line), "{line}\n{}", explained.stdout);
+        }
+    }
+    let ttl = format!("{declared}SET 'state.ttl' = '1h'; {sink}SELECT a.id FROM a JOIN b ON a.id = b.id");
+    let ran = place.velo(&["validate", "-e", &ttl]);
+    assert!(ran.stdout.contains("`state.ttl` keeps all rows of both sides for 3600000 ms"), "{}", ran.stdout);
+    let once = format!("{USERS_TABLE} SELECT l.user_id FROM users l CROSS JOIN users r");
+    let place = Place::new(&[("users.csv", USERS)]);
+    let ran = place.velo(&["validate", "-e", &once]);
+    ran.says(&[]);
+    assert!(ran.stdout.contains("once, of every row with every row"), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("warning: query-1: cartesian"), "{}", ran.stdout);
+}

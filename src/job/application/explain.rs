@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::advice::advice;
 use super::planning::{PlannedJob, Work};
 use crate::aggregate::Showing;
 use crate::error::Result;
@@ -56,6 +57,9 @@ pub fn explain(job: &PlannedJob) -> Result<String> {
     let emission = if job.changelog { "changes (old rows are withdrawn)" } else { "rows (never withdrawn)" };
     line(1, &format!("emits: {emission}"));
     line(1, &format!("sink: {}, {}", job.sink.describe(), job.sink.guarantee()));
+    for warning in advice(job)?.warnings {
+        line(1, &format!("warning: {warning}"));
+    }
     line(1, "options in force:");
     for (key, value, origin) in job.options.in_force() {
         line(2, &format!("{key} = {value} ({origin})"));

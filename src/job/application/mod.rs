@@ -3,6 +3,7 @@
 //! Declarations first, in the order of the file; then every query once all that it reads is known, whatever the order
 //! in which they stand. Nothing starts unless everything is planned.
 
+mod advice;
 mod answers;
 mod catalog;
 mod destination;
@@ -18,6 +19,7 @@ mod statements;
 mod table_connector;
 mod tables;
 
+pub use advice::{Advice, advice};
 pub use catalog::Catalog;
 pub use explain::{explain, ran};
 pub use planning::{PlannedApplication, PlannedJob, Work};
