@@ -308,17 +308,9 @@ fn a_source_that_stays_away_or_refuses_fails() {
 
 #[test]
 fn columns_are_inferred_once_there_is_something() {
-    let clock = Arc::new(ManualClock::at_millis(0));
-    let infer = |steps: &[Next]| {
-        let told = Told::that(&[("file.wait.timeout", "1m")], steps);
-        let moving = Arc::clone(&clock);
-        let inferring = std::thread::spawn(move || infer_when_there(told.as_ref(), moving.as_ref()));
-        while !inferring.is_finished() {
-            clock.advance_millis(1_000);
-            std::thread::yield_now();
-        }
-        inferring.join().unwrap()
-    };
+    let clock = ManualClock::at_millis(0);
+    let infer =
+        |steps: &[Next]| infer_when_there(Told::that(&[("file.wait.timeout", "1m")], steps).as_ref(), &clock);
     assert!(infer(&[Next::Absent, Next::Absent, Next::Opens]).is_ok());
     assert_eq!(infer(&[Next::Refuses]).unwrap_err().message(), "the password is wrong");
 }
