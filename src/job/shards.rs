@@ -11,7 +11,7 @@ use crate::flow::{ChangeBatch, EpochContext, Exchange, Fragment, Operator, State
 use crate::join::{AsOfJoin, StreamJoin};
 use crate::over::{BufferedOver, OrderedOver, SessionRows, TopRows, WindowedOver};
 use crate::sql::plan::{Compiler, OperatorKind, OperatorPlan, Target};
-use crate::table::KeyedTable;
+use crate::table::{KeyedTable, WaitingLookup};
 use crate::time::Watermark;
 use std::sync::Arc;
 use std::time::Duration;
@@ -208,8 +208,12 @@ fn instance(
             Box::new(Sort::new(Arc::clone(&plan.ports[0].schema), order, *fetch, record))
         }
         OperatorKind::Fold => Box::new(Fold::try_new(Arc::clone(&plan.ports[0].schema), record)?),
-        OperatorKind::KeyedTable { table, emits } => {
-            Box::new(KeyedTable::try_new(name, table.writer()?, None, *emits, record)?)
+        OperatorKind::WaitingLookup { lookup, rule } => {
+            let (lookup, input) = (compiler.lookup(lookup)?, Arc::clone(&plan.ports[0].schema));
+            Box::new(WaitingLookup::try_new(name, lookup, *rule, input, record)?)
+        }
+        OperatorKind::KeyedTable { table, emits, retention } => {
+            Box::new(KeyedTable::try_new(name, table.writer()?, *retention, *emits, record)?)
         }
         OperatorKind::Limit { skip, fetch } => Box::new(Limit::new(*skip, *fetch)),
     })

@@ -76,7 +76,19 @@ impl Lookup {
         table.lookup(index, &keys)
     }
 
-    fn keys(&self, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
+    /// Returns the rows of the table as they are now.
+    pub(super) fn table(&self) -> Result<Arc<TableSnapshot>> {
+        self.spec.side.rows()
+    }
+
+    /// Returns which rows have a partner in `table`.
+    pub(super) fn finds(&self, rows: &RecordBatch, table: &TableSnapshot) -> Result<BooleanArray> {
+        let matches = self.check(rows, table, self.matches(rows, table)?)?;
+        self.found(rows, table, &matches)
+    }
+
+    /// Returns what each row looks for, one array for each column of the index.
+    pub(super) fn keys(&self, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
         let keys = self.spec.keys.iter();
         keys.map(|key| Ok(key.evaluate(rows)?.into_array(rows.num_rows())?)).collect()
     }
@@ -160,18 +172,30 @@ impl Step for Lookup {
     }
 
     fn run(&mut self, batch: ChangeBatch, tally: &mut Tally) -> Result<ChangeBatch> {
+        let table = self.table()?;
+        self.look_up(&batch, &table, tally)
+    }
+}
+
+impl Lookup {
+    /// Finds the partners of rows in `table`.
+    pub(super) fn look_up(
+        &self,
+        batch: &ChangeBatch,
+        table: &TableSnapshot,
+        tally: &mut Tally,
+    ) -> Result<ChangeBatch> {
         let rows = batch.rows();
-        let table = self.spec.side.rows()?;
-        let matches = self.matches(rows, &table)?;
-        let matches = self.check(rows, &table, matches)?;
-        let found = self.found(rows, &table, &matches)?;
+        let matches = self.matches(rows, table)?;
+        let matches = self.check(rows, table, matches)?;
+        let found = self.found(rows, table, &matches)?;
         self.count_missing(rows, &found, tally)?;
         let (before, lost) = (rows.num_rows(), found.len() - found.true_count());
         match self.spec.kind {
             JoinType::Inner | JoinType::Left => {
                 let left = self.spec.kind == JoinType::Left;
                 let matches = if left && lost > 0 { matches.with_missing(before) } else { matches };
-                let joined = self.pairs(&batch, &table, &matches)?;
+                let joined = self.pairs(batch, table, &matches)?;
                 let lost = if left { 0 } else { lost };
                 tally.filtered += lost as u64;
                 let kept = i64::try_from(before - lost).unwrap_or(i64::MAX);
@@ -194,7 +218,7 @@ impl Step for Lookup {
             }
             JoinType::LeftMark => {
                 let rows = self.beside(rows, vec![Arc::new(found)], &self.spec.output)?;
-                batch.with_rows(rows)
+                batch.clone().with_rows(rows)
             }
             other => Err(Error::internal(format!("a {other} join cannot look rows up"))),
         }

@@ -23,6 +23,7 @@ mod snapshot;
 mod store;
 #[expect(clippy::module_inception, reason = "the room holds one thing")]
 mod table;
+mod waiting_lookup;
 
 #[cfg(test)]
 mod tests;
@@ -35,3 +36,4 @@ pub use query_table::QueryTable;
 pub use read_pin::ReadPin;
 pub use snapshot::{IndexId, TableSnapshot};
 pub use table::{Table, TableWriter};
+pub use waiting_lookup::{RetryRule, WaitingLookup};

@@ -393,7 +393,8 @@ pub(super) const TABLE: &[Row] = &[
         To::NoEffect("a table is held in memory as a whole, so there is nothing to cache"),
     ),
     row(Scope::Everywhere, &["table_model"], To::NoEffect("a table has one form, which is compact")),
-    row(Scope::Everywhere, &["retention"], To::NoEffect("rows of a table stay until they are deleted")),
+    row(Scope::Job, &["retention"], To::Same),
+    row(Scope::Everywhere, &["retention"], To::NoEffect("only the rows of a table are kept")),
     row(Scope::Everywhere, &["loading.*"], To::NoEffect(LOADING)),
     row(
         Scope::Everywhere,

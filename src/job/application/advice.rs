@@ -103,6 +103,7 @@ impl Advice {
     fn look_at_operator(&mut self, operator: &OperatorPlan, never_ends: bool) {
         match &operator.kind {
             OperatorKind::Join(spec) => self.look_at_join(spec, never_ends),
+            OperatorKind::WaitingLookup { lookup, .. } => self.look_at_lookup(lookup),
             OperatorKind::AsOfJoin(spec) => self.joins.push(format!("stream–versions: {}", spec.describe())),
             OperatorKind::Aggregate { spec, showing }
                 if spec.window.is_none() && *showing != Showing::AtClose =>
@@ -118,9 +119,11 @@ impl Advice {
             OperatorKind::TopRows(spec) => {
                 self.keeps_keys(&operator.kind, !spec.keys.is_empty() && !spec.at_end && never_ends);
             }
-            OperatorKind::KeyedTable { table, .. } if table.key().is_empty() && never_ends => {
+            OperatorKind::KeyedTable { table, retention: None, .. }
+                if table.key().is_empty() && never_ends =>
+            {
                 self.warnings.push(format!(
-                    "unbounded state: table `{}` has no key and its input never ends, so that it keeps every row; give it a PRIMARY KEY",
+                    "unbounded state: table `{}` has no key and its input never ends, so that it keeps every row; give it a PRIMARY KEY or a `retention`",
                     table.name()
                 ));
             }

@@ -9,7 +9,7 @@ use sqlparser::ast::Query;
 
 use super::destination::{Given, changes_unread};
 use super::settings::Settings;
-use super::tables::DeclaredTable;
+use super::tables::{DeclaredTable, no_key, take_table_options};
 use crate::config::{
     Entry, Origin, environment_entries, parse_data_type, parse_fields, substitute, with_config_file,
 };
@@ -122,8 +122,9 @@ impl Catalog {
                 .with_span(place));
         }
         let columns = statement.columns.as_deref().map(columns_of).transpose()?;
-        let entries = entries(&statement.options, settings)?;
+        let mut entries = entries(&statement.options, settings)?;
         let is_table = statement.kind == RelationKind::Table;
+        let retention = if is_table { take_table_options(&mut entries)? } else { None };
         if is_table && statement.primary_key.is_empty() {
             return Err(no_key(name).with_span(place));
         }
@@ -140,7 +141,7 @@ impl Catalog {
         };
         declared.watermark = watermark;
         declared.key.clone_from(&statement.primary_key);
-        declared.table = is_table.then(|| DeclaredTable::new(name));
+        declared.table = is_table.then(|| DeclaredTable::new(name, retention));
         if let Some(columns) = &declared.columns {
             check_columns(columns, &declared)?;
         }
@@ -372,12 +373,6 @@ fn schema(
     };
     let time = watermark.map(|(column, _)| column).or(source.time.field.as_ref());
     Ok((suggested_columns(query, name, time.map(String::as_str)), true))
-}
-
-/// Returns the error for a declared table without a key.
-fn no_key(name: &str) -> Error {
-    Error::invalid(format!("table `{name}` has no key"))
-        .with_hint("mark the columns that tell its rows apart: `id BIGINT PRIMARY KEY`, or `PRIMARY KEY (a, b)`; rows without a key are a stream: CREATE STREAM …")
 }
 
 fn unreadable(name: &str) -> Error {

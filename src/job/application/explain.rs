@@ -149,12 +149,28 @@ fn operator_line(kind: &OperatorKind) -> String {
             let rows = fetch.map_or("all rows".to_owned(), |fetch| format!("the first {fetch} rows"));
             return format!("{}; state: {rows} until the input ends", kind.name());
         }
-        OperatorKind::KeyedTable { table, .. } => {
+        OperatorKind::WaitingLookup { lookup, rule } => {
+            return format!(
+                "{}; a row that finds nothing waits, and is looked up again up to {} times, every {} ms; state: the rows that wait, at most {}",
+                lookup.describe(),
+                rule.most_tries,
+                rule.delay_ms,
+                rule.most_rows
+            );
+        }
+        OperatorKind::KeyedTable { table, retention, .. } => {
+            let until = retention.map(|retention| {
+                let column = table.schema().field(retention.column).name();
+                format!(", for {} ms of event time after `{column}`", retention.retention_ms)
+            });
+            let until = until.unwrap_or_default();
             let key = table.key().iter().map(|&column| table.schema().field(column).name().as_str());
             let key: Vec<&str> = key.collect();
             return match key.as_slice() {
-                [] => format!("table `{}`; state: all rows", table.name()),
-                key => format!("table `{}`; state: the last row of each {}", table.name(), key.join(", ")),
+                [] => format!("table `{}`; state: all rows{until}", table.name()),
+                key => {
+                    format!("table `{}`; state: the last row of each {}{until}", table.name(), key.join(", "))
+                }
             };
         }
         OperatorKind::Limit { skip, fetch } => {

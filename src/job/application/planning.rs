@@ -375,6 +375,10 @@ impl<'a> Planning<'a> {
                 query.name
             ));
         }
+        if options.retention.is_some() && !query.creates_table {
+            self.notices
+                .push(format!("`retention` has no effect on `{}`, because it makes no table", query.name));
+        }
         if let Some(name) = &destination.between {
             let stream = self.between_jobs(name, &work, &output);
             sink = Arc::new(MemorySinkConnector::between_jobs(stream));

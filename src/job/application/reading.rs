@@ -1,12 +1,14 @@
 //! What a job says about the tables that it reads: how long it waits for them, and what becomes of rows that find nothing.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::connect::predecessor::Groups;
 use crate::connect::{OptionDoc, Options};
 use crate::error::{Error, Result};
 use crate::sql::plan::OnMissing;
+use crate::table::RetryRule;
 
 /// The options of a table that a job reads, each behind the table's name.
 const READ_DOCS: &[OptionDoc] = &[
@@ -18,7 +20,7 @@ const READ_DOCS: &[OptionDoc] = &[
     },
     OptionDoc {
         key: "on.missing",
-        value: "skip, null, defaults, fail",
+        value: "skip, null, defaults, fail, retry",
         default: "skip for JOIN, null for LEFT JOIN",
         what: "what becomes of a row that finds nothing in this table",
     },
@@ -28,7 +30,34 @@ const READ_DOCS: &[OptionDoc] = &[
         default: "",
         what: "with `on.missing` = `defaults`: the value of a column, such as `default.tier`",
     },
+    OptionDoc {
+        key: "retry.max_attempts",
+        value: "number",
+        default: "3",
+        what: "with `on.missing` = `retry`: how often a row is looked up again",
+    },
+    OptionDoc {
+        key: "retry.delay",
+        value: "duration",
+        default: "1s",
+        what: "with `on.missing` = `retry`: the pause before each try",
+    },
+    OptionDoc {
+        key: "retry.then",
+        value: "skip, null, defaults, fail",
+        default: "skip for JOIN, null for LEFT JOIN",
+        what: "with `on.missing` = `retry`: what becomes of a row that still finds nothing",
+    },
+    OptionDoc {
+        key: "retry.max_rows",
+        value: "number",
+        default: "10000",
+        what: "with `on.missing` = `retry`: how many rows may wait",
+    },
 ];
+
+const MOST_TRIES: u32 = 3;
+const MOST_ROWS: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
 /// What a job says about one table.
 #[derive(Debug, Default)]
@@ -43,31 +72,31 @@ impl Reading {
         let mut options = Options::new(READ_DOCS, groups.own(table).iter().cloned())?;
         let wait = options.take_duration("wait.timeout")?;
         let defaults: BTreeMap<String, String> = options.take_prefixed("default.")?.into_iter().collect();
-        let choices = [
-            ("null", OnMissing::Null),
-            ("EmitWithNulls", OnMissing::Null),
-            ("skip", OnMissing::Skip),
-            ("SkipRecord", OnMissing::Skip),
-            ("fail", OnMissing::Fail),
-            ("FailFast", OnMissing::Fail),
-            ("defaults", OnMissing::Defaults(defaults.clone())),
-            ("UseDefaults", OnMissing::Defaults(defaults.clone())),
-        ];
+        let plain = |defaults: &BTreeMap<String, String>| {
+            [
+                ("null", OnMissing::Null),
+                ("skip", OnMissing::Skip),
+                ("fail", OnMissing::Fail),
+                ("defaults", OnMissing::Defaults(defaults.clone())),
+                ("EmitWithNulls", OnMissing::Null),
+                ("SkipRecord", OnMissing::Skip),
+                ("FailFast", OnMissing::Fail),
+                ("UseDefaults", OnMissing::Defaults(defaults.clone())),
+            ]
+        };
+        let choices = plain(&defaults).map(|(name, rule)| (name, Some(rule)));
+        let choices = [choices.as_slice(), &[("retry", None), ("WaitAndRetry", None)]].concat();
+        let missing = match options.take_choice("on.missing", &choices)? {
+            Some(None) => Some(take_retry(&mut options, &plain(&defaults))?),
+            other => other.flatten(),
+        };
         let place = options.origin("on.missing").cloned();
-        let later = groups.option(table, "on.missing").filter(|entry| {
-            ["retry", "WaitAndRetry"].iter().any(|name| entry.value.eq_ignore_ascii_case(name))
-        });
-        if let Some(entry) = later {
-            let error = Error::not_yet(format!("`{table}.on.missing` = `retry`"))
-                .with_hint("use skip, null, defaults or fail");
-            return Err(match entry.origin.span() {
-                Some(span) => error.with_span(span),
-                None => error.within(&entry.origin),
-            });
-        }
-        let missing = options.take_choice("on.missing", &choices)?;
         options.finish(&format!("table `{table}`, as a job reads it"))?;
-        if !defaults.is_empty() && !matches!(missing, Some(OnMissing::Defaults(_))) {
+        let last = match &missing {
+            Some(OnMissing::Retry { then, .. }) => then.as_deref(),
+            other => other.as_ref(),
+        };
+        if !defaults.is_empty() && !matches!(last, Some(OnMissing::Defaults(_))) {
             let error =
                 Error::invalid(format!("`{table}.default.*` without `{table}.on.missing` = `defaults`"))
                     .with_hint(format!("add '{table}.on.missing' = 'defaults'"));
@@ -78,4 +107,16 @@ impl Reading {
         }
         Ok(Self { wait, missing })
     }
+}
+
+/// Reads for how long rows wait that find nothing, and what becomes of them then.
+fn take_retry(options: &mut Options, choices: &[(&str, OnMissing)]) -> Result<OnMissing> {
+    let delay = options.take_or("retry.delay", Duration::from_secs(1))?.max(Duration::from_millis(1));
+    let rule = RetryRule {
+        most_tries: options.take_or("retry.max_attempts", MOST_TRIES)?,
+        delay_ms: i64::try_from(delay.as_millis()).unwrap_or(i64::MAX),
+        most_rows: options.take_or("retry.max_rows", MOST_ROWS)?.get(),
+    };
+    let then = options.take_choice("retry.then", choices)?.map(Box::new);
+    Ok(OnMissing::Retry { rule, then })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::graph::{Maker, circle, circle_text, made_from};
 use super::planning::{PlannedJob, Planning, Work};
@@ -12,9 +12,9 @@ use super::reading::Reading;
 use super::statements::{Explaining, Query, Target as To};
 use super::table_connector::TableConnector;
 use crate::config::Entry;
-use crate::connect::SinkConnector;
 use crate::connect::memory::{MemorySinkConnector, MemoryStream};
 use crate::connect::predecessor::{Groups, split_by_name};
+use crate::connect::{OptionDoc, Options, SinkConnector};
 use crate::error::{Error, Result};
 use crate::job::{JobOptions, OwnLoad, TableLoad};
 use crate::sql::mark;
@@ -22,7 +22,7 @@ use crate::sql::plan::{
     OnMissing, OperatorKind, OperatorPlan, PortPlan, ScanPlan, StreamPlan, Target, scan_plan,
 };
 use crate::sql::relation::Relation;
-use crate::table::Table;
+use crate::table::{Retention, Table};
 use crate::time::WatermarkStrategy;
 
 /// What a table is beside a stream that can be read or written.
@@ -37,11 +37,20 @@ pub(super) struct DeclaredTable {
     pub(super) changes: Option<Arc<MemoryStream>>,
     /// Whether it changes for as long as the application runs.
     pub(super) is_endless: bool,
+    /// For how long its rows stay, where its declaration says it.
+    pub(super) retention: Option<Duration>,
 }
 
 impl DeclaredTable {
-    pub(super) fn new(name: &str) -> Self {
-        Self { load: TableLoad::new(name), table: None, feed: None, changes: None, is_endless: false }
+    pub(super) fn new(name: &str, retention: Option<Duration>) -> Self {
+        Self {
+            load: TableLoad::new(name),
+            table: None,
+            feed: None,
+            changes: None,
+            is_endless: false,
+            retention,
+        }
     }
 
     /// Makes the table that `feed` fills, and returns it as queries see it.
@@ -87,9 +96,11 @@ pub(super) struct OwnTable {
 
 /// Creates a table, if rows can be told apart by its key.
 fn table(name: &str, schema: SchemaRef, key: Vec<usize>) -> Result<Arc<Table>> {
-    if let Some(field) = key.iter().map(|&column| schema.field(column)).find(|field| {
-        field.data_type().is_nested() && !matches!(field.data_type(), arrow::datatypes::DataType::Struct(_))
-    }) {
+    if let Some(field) = key
+        .iter()
+        .map(|&column| schema.field(column))
+        .find(|field| field.data_type().is_nested() && !matches!(field.data_type(), DataType::Struct(_)))
+    {
         let shown = crate::sql::functions::type_name(field.data_type());
         return Err(Error::invalid(format!("key column `{}` of table `{name}` is a {shown}", field.name()))
             .with_hint("a key is made of plain values"));
@@ -134,8 +145,41 @@ fn relation(table: &Arc<Table>) -> Relation {
     }
 }
 
+/// Returns for how long the rows of a table stay, if it has a column that says how old they are.
+fn retention(table: &Table, time: Option<&str>, stay: Option<Duration>) -> Result<Option<Retention>> {
+    let Some(stay) = stay else { return Ok(None) };
+    let name = table.name();
+    let Some((column, field)) = time.and_then(|time| table.schema().column_with_name(time)) else {
+        return Err(Error::invalid(format!("`retention` of table `{name}`, whose rows have no event time"))
+            .with_hint(
+                "declare it with WATERMARK FOR, or let the query select the event time of its stream",
+            ));
+    };
+    if !matches!(field.data_type(), DataType::Timestamp(..)) {
+        let shown = crate::sql::functions::type_name(field.data_type());
+        return Err(Error::not_yet(format!("`retention` by `{}`, which is a {shown},", field.name()))
+            .with_hint("declare the column as TIMESTAMP(3)"));
+    }
+    let retention_ms = i64::try_from(stay.as_millis()).unwrap_or(i64::MAX);
+    Ok(Some(Retention { column, retention_ms }))
+}
+
+/// Takes the options of a declaration that only a table has; returns for how long its rows stay.
+pub(super) fn take_table_options(entries: &mut Vec<Entry>) -> Result<Option<Duration>> {
+    const DOCS: &[OptionDoc] =
+        &[OptionDoc { key: "retention", value: "duration", default: "", what: "for how long rows stay" }];
+    let own = entries.extract_if(.., |entry| entry.key == "retention");
+    Options::new(DOCS, own)?.take_duration("retention")
+}
+
+/// Returns the error for a declared table without a key.
+pub(super) fn no_key(name: &str) -> Error {
+    Error::invalid(format!("table `{name}` has no key"))
+        .with_hint("mark the columns that tell its rows apart: `id BIGINT PRIMARY KEY`, or `PRIMARY KEY (a, b)`; rows without a key are a stream: CREATE STREAM …")
+}
+
 /// Makes a table of a plan's result: its last operator keeps the rows.
-fn keep_in(plan: &mut StreamPlan, table: &Arc<Table>, emits: bool) {
+fn keep_in(plan: &mut StreamPlan, table: &Arc<Table>, retention: Option<Retention>, emits: bool) {
     let ordinal = plan.operators.len();
     let targets = plan.operators.iter_mut().map(|operator| &mut operator.target);
     for target in targets.chain(plan.scans.iter_mut().map(|scan| &mut scan.target)) {
@@ -144,7 +188,7 @@ fn keep_in(plan: &mut StreamPlan, table: &Arc<Table>, emits: bool) {
         }
     }
     plan.operators.push(OperatorPlan {
-        kind: OperatorKind::KeyedTable { table: Arc::clone(table), emits },
+        kind: OperatorKind::KeyedTable { table: Arc::clone(table), emits, retention },
         ports: vec![PortPlan { schema: Arc::clone(&plan.output), exchange: None }],
         steps: vec![],
         target: Target::Sink,
@@ -253,7 +297,9 @@ impl Planning<'_> {
             group_key: None,
         };
         let changes = self.changes_of(table);
-        keep_in(&mut plan, table, changes.is_some());
+        let time = feed.event_time.as_ref().map(|time| time.column.as_str());
+        let retention = retention(table, time, declared.retention.or(options.retention))?;
+        keep_in(&mut plan, table, retention, changes.is_some());
         if let Some(declared) = self.catalog.get_mut(&own.name).and_then(|declared| declared.table.as_mut()) {
             declared.changes.clone_from(&changes);
         }
@@ -322,19 +368,29 @@ impl Planning<'_> {
         let key = if query.key.is_empty() { key.unwrap_or_default() } else { query.key.clone() };
         let columns: Vec<String> = key.iter().map(|&column| output.field(column).name().clone()).collect();
         let table = table(name, output, key)?;
-        let mut declared = DeclaredTable::new(name);
+        let mut declared = DeclaredTable::new(name, options.retention);
         let is_all = sink.is_none();
         if is_all {
             declared.changes = self.changes_of(&table);
         }
         let changes = declared.changes.as_ref();
+        let retention = match &*work {
+            Work::Stream(plan) => {
+                retention(&table, plan.time_columns.first().map(String::as_str), options.retention)?
+            }
+            Work::Batch(_) if options.retention.is_some() => {
+                return Err(Error::not_yet(format!("`retention` of table `{name}`, whose query runs once"))
+                    .with_hint("leave it out: nothing comes that could make rows old"));
+            }
+            Work::Batch(_) => None,
+        };
         let sink = match (sink, work) {
             (Some(sink), Work::Stream(plan)) => {
-                keep_in(plan, &table, true);
+                keep_in(plan, &table, retention, true);
                 sink
             }
             (None, Work::Stream(plan)) => {
-                keep_in(plan, &table, changes.is_some());
+                keep_in(plan, &table, retention, changes.is_some());
                 sink_of(&table, changes)
             }
             (None, Work::Batch(_)) => {

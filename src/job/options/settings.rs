@@ -67,6 +67,8 @@ pub struct JobOptions {
     pub allowed_lateness: Duration,
     /// How long the job waits for each table that it reads.
     pub table_wait: Duration,
+    /// For how long the rows of a table stay that the job keeps, in event time; `None` is until they are deleted.
+    pub retention: Option<Duration>,
     /// How many tables may load at once when the job begins to load one.
     pub max_loads: NonZeroUsize,
     /// The time zone of windows and of text without an offset.
@@ -102,6 +104,7 @@ impl JobOptions {
             keeps_late,
             allowed_lateness: options.take_or("allowed.lateness", Duration::ZERO)?,
             table_wait: options.take_or("table.wait.timeout", Duration::from_secs(60))?,
+            retention: options.take_duration("retention")?,
             max_loads: options.take_or("tables.load.max_parallel", DEFAULT_MAX_LOADS)?,
             timezone: options.take_or("timezone", chrono_tz::UTC)?,
             in_force: Vec::new(),

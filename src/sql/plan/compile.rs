@@ -104,7 +104,8 @@ impl<'a> Compiler<'a> {
         Ok(PlanStep::new(name.to_owned(), plan, slot, self.state.task_ctx()))
     }
 
-    fn lookup(&self, plan: &LookupPlan) -> Result<Lookup> {
+    /// Compiles a join of rows with a table.
+    pub fn lookup(&self, plan: &LookupPlan) -> Result<Lookup> {
         let wanted: Vec<usize> = plan.keys.iter().map(|(_, column)| *column).collect();
         let (side, index): (Arc<dyn LookedUp>, _) = match &plan.side {
             LookupSide::Table(relation) => {

@@ -8,12 +8,14 @@ use datafusion::logical_expr::{Join, LogicalPlan};
 use super::attach_join::reads_only_tables;
 use super::compile::Compiler;
 use super::lookup::{flipped, plan_lookup};
+use super::on_missing::table_below;
 use super::repeatable::require_repeatable_steps;
 use super::split::{Emission, Place, Splitter};
 use super::stream_join::{Conditions, PlannedJoin, Sides, plan_stream_join, with_plain_keys};
-use super::stream_plan::{OperatorPlan, PortPlan, StepPlan, Target};
+use super::stream_plan::{LookupPlan, OperatorKind, OperatorPlan, PortPlan, StepPlan, Target};
 use super::version_join::plan_version_join;
 use crate::error::{Error, Result};
+use crate::table::RetryRule;
 
 impl Splitter<'_> {
     /// Adds a join, whose rows go through `after` to `target`; returns whether its result withdraws rows.
@@ -28,7 +30,15 @@ impl Splitter<'_> {
         let tables = (reads_only_tables(&join.left), reads_only_tables(&join.right));
         match tables {
             (false, true) if !version => {
-                after.insert(0, plan_lookup(join, self.request.must_find)?);
+                let (after, target) = match plan_lookup(join, self.request.must_find)? {
+                    StepPlan::Lookup(lookup) if self.rule_of(join).is_some() => {
+                        (vec![], self.waiting_lookup(join, lookup, after, target)?)
+                    }
+                    step => {
+                        after.insert(0, step);
+                        (after, target)
+                    }
+                };
                 if self.flow(&join.left, after, target, place)? {
                     return Err(Error::not_yet("looking rows of a changelog up in a table")
                         .with_hint("join the table below the aggregate, or give the aggregate a WINDOW"));
@@ -40,6 +50,39 @@ impl Splitter<'_> {
             }
             _ => self.streams(join, version, after, target, place),
         }
+    }
+
+    /// Returns for how long a row of the join waits that finds nothing.
+    fn rule_of(&self, join: &Join) -> Option<RetryRule> {
+        let looked_up = matches!(join.join_type, JoinType::Inner | JoinType::Left);
+        let table = table_below(&join.right).filter(|_| looked_up)?;
+        self.request.retries.get(&table).copied()
+    }
+
+    /// Adds a lookup in which rows wait, and returns where its input goes. Order and number of the rows that wait are those
+    /// of the whole stream, so that one instance has all of them.
+    fn waiting_lookup(
+        &mut self,
+        join: &Join,
+        lookup: Box<LookupPlan>,
+        after: Vec<StepPlan>,
+        target: Target,
+    ) -> Result<Target> {
+        let Some(rule) = self.rule_of(join) else {
+            return Err(Error::internal("a join in which no row waits"));
+        };
+        if lookup.keys.is_empty() {
+            return Err(Error::not_yet("`on.missing` = `retry` of a join without an equality")
+                .with_hint("add one to ON: rows wait in the order of their keys"));
+        }
+        let ordinal = self.operators.len();
+        self.operators.push(OperatorPlan {
+            kind: OperatorKind::WaitingLookup { lookup, rule },
+            ports: vec![PortPlan { schema: Arc::clone(join.left.schema().inner()), exchange: None }],
+            steps: after,
+            target,
+        });
+        Ok(Target::of(ordinal))
     }
 
     fn streams(

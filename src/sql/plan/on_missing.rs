@@ -11,6 +11,7 @@ use datafusion::logical_expr::{Expr, Join, LogicalPlan, Projection, cast, lit, w
 use super::attach_join::reads_only_tables;
 use super::window_trace::relation_of;
 use crate::error::Error;
+use crate::table::RetryRule;
 
 /// What becomes of a row of a stream that finds no row in a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,32 @@ pub enum OnMissing {
     Fail,
     /// The columns of the table have these values; those that are not named are NULL.
     Defaults(BTreeMap<String, String>),
+    /// The row waits and is looked up again.
+    Retry {
+        /// For how long.
+        rule: RetryRule,
+        /// What becomes of it then; without it what the kind of join says.
+        then: Option<Box<OnMissing>>,
+    },
+}
+
+impl OnMissing {
+    /// Returns whether a row that finds nothing for good is an error.
+    pub(super) fn fails(&self) -> bool {
+        match self {
+            Self::Fail => true,
+            Self::Retry { then, .. } => then.as_ref().is_some_and(|then| then.fails()),
+            _ => false,
+        }
+    }
+
+    /// Returns for how long a row waits that finds nothing.
+    pub(super) fn retries(&self) -> Option<RetryRule> {
+        match self {
+            Self::Retry { rule, .. } => Some(*rule),
+            _ => None,
+        }
+    }
 }
 
 /// Makes the joins with tables do what the options say of rows that find nothing.
@@ -68,7 +95,8 @@ fn apply(join: Join, rule: &OnMissing) -> DataFusionResult<LogicalPlan> {
     let kind = match rule {
         OnMissing::Skip => JoinType::Inner,
         OnMissing::Null | OnMissing::Defaults(_) => JoinType::Left,
-        OnMissing::Fail => return Ok(LogicalPlan::Join(join)),
+        OnMissing::Fail | OnMissing::Retry { then: None, .. } => return Ok(LogicalPlan::Join(join)),
+        OnMissing::Retry { then: Some(then), .. } => return apply(join, then),
     };
     let table = table_below(&join.right).unwrap_or_default();
     let right = Arc::clone(&join.right);

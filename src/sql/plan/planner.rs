@@ -105,14 +105,17 @@ impl Planner {
         require_lasting_columns(&plan)?;
         let corrects = shape.late == LateRule::Correct;
         let ttl_ms = shape.ttl_ms;
-        let must_find = shape.missing.iter().filter(|(_, rule)| **rule == OnMissing::Fail);
+        let must_find = shape.missing.iter().filter(|(_, rule)| rule.fails());
         let must_find = must_find.map(|(table, _)| table.clone()).collect();
+        let retries = shape.missing.iter();
+        let retries = retries.filter_map(|(table, rule)| Some((table.clone(), rule.retries()?))).collect();
         let request = SplitRequest {
             emit: emission.0,
             unwindowed: emission.1,
             corrects,
             ttl_ms,
             must_find: &must_find,
+            retries: &retries,
         };
         if let Some((what, place)) = subquery_in(query)
             && has_subquery(&plan)?

@@ -3,7 +3,7 @@
 //! Only nodes that are known to be right row by row go into steps. `LIMIT`, `ORDER BY` and `DISTINCT` would silently
 //! become per-batch there, so they are operators; whatever is not listed here is refused by name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
@@ -26,7 +26,8 @@ use crate::sql::plan::stream_plan::{
 use crate::sql::plan::time_bound::event_time_columns;
 use crate::sql::plan::top::{FirstRows, PlannedTop, first_rows};
 use crate::sql::plan::window_trace::{TracedWindow, given_window, trace_window, window_columns};
-use crate::sql::relation::{Relation, RelationTable, SystemColumn};
+use crate::sql::relation::{Relation, RelationTable, SystemColumn, WindowPart};
+use crate::table::RetryRule;
 
 /// When aggregates without a window, and windows, give their rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub(super) struct SplitRequest<'a> {
     pub(super) ttl_ms: Option<i64>,
     /// The tables in which each row must find something.
     pub(super) must_find: &'a BTreeSet<String>,
+    /// The tables for which a row waits that finds nothing.
+    pub(super) retries: &'a BTreeMap<String, RetryRule>,
 }
 
 impl SplitRequest<'_> {

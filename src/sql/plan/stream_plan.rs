@@ -17,7 +17,7 @@ use crate::join::{AsOfSpec, JoinSpec};
 use crate::over::{BufferedOverSpec, OverSpec, SessionRowsSpec, TopRowsSpec, WindowedOverSpec};
 use crate::sql::relation::{Relation, SystemColumn, WindowColumn, WindowPart};
 use crate::sql::window_spec::WindowSpec;
-use crate::table::{QueryTable, Table};
+use crate::table::{QueryTable, Retention, RetryRule, Table};
 
 /// A query as scans, steps and operators.
 #[derive(Debug, Clone)]
@@ -315,12 +315,21 @@ pub enum OperatorKind {
     },
     /// What changes have come to at the end of the input.
     Fold,
+    /// Rows with their partners in a table; those without one wait for a while.
+    WaitingLookup {
+        /// How a row finds its partners, and what becomes of one that has waited in vain.
+        lookup: Box<LookupPlan>,
+        /// For how long rows wait.
+        rule: RetryRule,
+    },
     /// A table that keeps the rows.
     KeyedTable {
         /// The table.
         table: Arc<Table>,
         /// Whether somebody wants what really changed.
         emits: bool,
+        /// For how long its rows stay, if not until they are deleted.
+        retention: Option<Retention>,
     },
     /// Some rows of the front.
     Limit {
@@ -356,6 +365,7 @@ impl OperatorKind {
             Self::AsOfJoin(_) => "as-of join".to_owned(),
             Self::Sort { .. } => "sort".to_owned(),
             Self::Fold => "fold".to_owned(),
+            Self::WaitingLookup { .. } => "waiting lookup".to_owned(),
             Self::KeyedTable { .. } => "table".to_owned(),
             Self::Limit { .. } => "limit".to_owned(),
         }
