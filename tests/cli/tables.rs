@@ -289,3 +289,36 @@ fn joins_are_reported_and_warned_of_before_they_run() {
     assert!(ran.stdout.contains("once, of every row with every row"), "{}{}", ran.stdout, ran.stderr);
     assert!(ran.stdout.contains("warning: query-1: cartesian"), "{}", ran.stdout);
 }
+
+/// A table over files that change while a stream, which is followed too, looks rows up in it.
+#[test]
+fn files_are_followed_by_tables_and_streams() {
+    let place = Place::new(&[("users-1.csv", USERS), ("clicks.json", "{\"user_id\": 1}\n")]);
+    let sql = "CREATE TABLE users (user_id BIGINT PRIMARY KEY, tier VARCHAR) WITH ('connector' = 'file', \
+               'path' = 'users-*.csv', 'watch' = 'true', 'incremental.interval' = '10ms'); \
+               CREATE STREAM clicks (user_id BIGINT) WITH ('connector' = 'file', 'path' = 'clicks.json', \
+               'watch' = 'true', 'incremental.interval' = '10ms'); \
+               SELECT c.user_id, u.tier FROM clicks c JOIN users u ON u.user_id = c.user_id \
+               WITH ('users.on.missing' = 'retry', 'users.retry.delay' = '20ms', 'users.retry.max_attempts' = '1000')";
+    let mut child = place.command(&["run", "-q", "-e", sql]).spawn().unwrap();
+    let mut rows = BufReader::new(child.stdout.take().unwrap());
+    let mut next = || {
+        let mut line = String::new();
+        rows.read_line(&mut line).unwrap();
+        line
+    };
+    let append = |name: &str, text: &str| {
+        let mut file = std::fs::OpenOptions::new().append(true).open(place.path(name)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    };
+    assert_eq!(next(), "{\"user_id\":1,\"tier\":\"bronze\"}\n");
+    append("clicks.json", "{\"user_id\": 2}\n{\"user_id\": 3}\n");
+    assert_eq!(next(), "{\"user_id\":2,\"tier\":\"silver\"}\n");
+    append("users-1.csv", "3,gold\n");
+    assert_eq!(next(), "{\"user_id\":3,\"tier\":\"gold\"}\n");
+    append("clicks.json", "{\"user_id\": 4}\n");
+    std::fs::write(place.path("users-2.csv"), "user_id,tier\n4,new\n").unwrap();
+    assert_eq!(next(), "{\"user_id\":4,\"tier\":\"new\"}\n");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

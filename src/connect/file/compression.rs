@@ -32,6 +32,11 @@ impl Compression {
         }
     }
 
+    /// Returns whether a file of this name is compressed.
+    pub(super) fn compresses(self, path: &Path) -> bool {
+        self.of(path) != Self::None
+    }
+
     /// Opens a file for reading what is in it, and says how many bytes that will be, where the file's length is that.
     pub(super) fn open(self, path: &Path) -> io::Result<(Box<dyn Read + Send>, Option<u64>)> {
         self.open_counted(path, &Arc::default())

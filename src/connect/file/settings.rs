@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use super::compression::Compression;
+use super::followed::{FollowedFiles, Following};
 use super::line_sink::LineSink;
 use super::lines::LineFiles;
 use super::listing::{Sequence, files, in_sequence, no_file, partition_id, total_bytes, unreadable};
@@ -40,9 +42,15 @@ pub const FILE_DOCS: &[OptionDoc] = &[
     },
     OptionDoc {
         key: "watch",
-        value: "false",
+        value: "true | false",
         default: "false",
-        what: "whether files are followed as they grow; not available yet",
+        what: "whether files are followed: what is appended, and files that come; the source never ends then",
+    },
+    OptionDoc {
+        key: "incremental.interval",
+        value: "duration",
+        default: "1s",
+        what: "how often files that are followed are looked at",
     },
     OptionDoc {
         key: "file.sequence",
@@ -72,11 +80,22 @@ pub struct FileSourceConnector {
     format: Option<TextFormat>,
     decode: DecodeSettings,
     patience: Option<Patience>,
+    /// How often files are looked at that are followed; none where they are read once.
+    follow: Option<Duration>,
 }
 
 fn take_compression(options: &mut Options) -> Result<Compression> {
     let choices = [("none", Compression::None), ("gzip", Compression::Gzip), ("zstd", Compression::Zstd)];
     Ok(options.take_choice("compression", &choices)?.unwrap_or(Compression::ByName))
+}
+
+/// Reads how often files are looked at, if they are followed.
+fn take_follow(options: &mut Options) -> Result<Option<Duration>> {
+    if !options.take_bool("watch")?.unwrap_or(false) {
+        return Ok(None);
+    }
+    let interval = options.take_or("incremental.interval", Duration::from_secs(1))?;
+    Ok(Some(interval.max(Duration::from_millis(1))))
 }
 
 /// Guesses the format from a path like `trades.json.gz`.
@@ -97,11 +116,7 @@ impl FileSourceConnector {
     /// Reads the options of a source.
     pub fn read(options: &mut Options) -> Result<Self> {
         let path: String = options.take("path")?;
-        if options.take_bool("watch")?.unwrap_or(false) {
-            return Err(Error::not_yet("`watch` = 'true'")
-                .with_hint("leave it out: files are read once, to their end"));
-        }
-        Ok(Self {
+        let read = Self {
             recursive: options.take_bool("recursive")?.unwrap_or(false),
             may_go: false,
             sequence: options.take_choice(
@@ -112,8 +127,11 @@ impl FileSourceConnector {
             format: take_format(options, format_by_name(&path))?,
             decode: take_decode_settings(options)?,
             patience: Patience::read(options, "file")?,
+            follow: take_follow(options)?,
             path,
-        })
+        };
+        read.check_follow()?;
+        Ok(read)
     }
 
     /// Creates the connector of the JSON files that match a glob, read as one partition by name; there may be none.
@@ -127,7 +145,20 @@ impl FileSourceConnector {
             format: Some(TextFormat::Json),
             decode: DecodeSettings::default(),
             patience: None,
+            follow: None,
         }
+    }
+
+    fn check_follow(&self) -> Result<()> {
+        let what = match (&self.format, self.compression) {
+            _ if self.follow.is_none() => return Ok(()),
+            (None, _) => "Parquet files",
+            (_, Compression::Gzip | Compression::Zstd) => "compressed files",
+            _ if self.sequence.is_some() => "`file.sequence`",
+            _ => return Ok(()),
+        };
+        Err(Error::not_yet(format!("`watch` = 'true' with {what}"))
+            .with_hint("leave `watch` out: files are read once, to their end"))
     }
 
     fn files_of_partitions(&self) -> Result<Vec<Vec<PathBuf>>> {
@@ -154,7 +185,7 @@ impl FileSourceConnector {
         }
         let path = self.first_file()?;
         let (mut reader, _) = self.compression.open(&path).map_err(|error| unreadable(&path, error))?;
-        let limits = crate::connect::ChunkLimits { rows: 1, bytes: 1, linger: std::time::Duration::ZERO };
+        let limits = crate::connect::ChunkLimits { rows: 1, bytes: 1, linger: Duration::ZERO };
         let line = LineCutter::new(format.clone(), limits).header(reader.as_mut());
         let line = line.map_err(|error| unreadable(&path, error))?;
         line.map(|line| format.read_header(&line)).transpose()
@@ -183,11 +214,12 @@ impl SourceConnector for FileSourceConnector {
             None if self.path.contains(['*', '?', '[']) => ", each file a partition",
             None => "",
         };
-        format!("file `{}` ({format}{order})", self.path)
+        let follow = if self.follow.is_some() { ", followed" } else { "" };
+        format!("file `{}` ({format}{order}{follow})", self.path)
     }
 
     fn is_bounded(&self) -> bool {
-        true
+        self.follow.is_none()
     }
 
     fn infer_schema(&self) -> Result<SchemaRef> {
@@ -213,6 +245,18 @@ impl SourceConnector for FileSourceConnector {
 
     fn open(&self, request: &ReadRequest) -> Result<Box<dyn Source>> {
         let partitions = self.files_of_partitions()?;
+        if let (Some(interval), Some(format)) = (self.follow, &self.format) {
+            return Ok(Box::new(FollowedFiles::open(Following {
+                path: self.path.clone(),
+                recursive: self.recursive,
+                format: format.clone(),
+                compression: self.compression,
+                limits: request.limits,
+                header: self.header(format)?,
+                interval,
+                clock: Arc::clone(&request.clock),
+            })?));
+        }
         Ok(match &self.format {
             Some(format) => {
                 let header = self.header(format)?;

@@ -246,10 +246,11 @@ pub(super) const TABLE: &[Row] = &[
     row(Scope::File, &["null"], To::Same),
     row(Scope::File, &["buffer_size", "writer_threads"], To::NoEffect(OWN_RUNTIME)),
     row(Scope::FileSource, &["watch", "watching"], To::Name("watch")),
+    row(Scope::FileSource, &["incremental.interval"], To::Same),
     row(
         Scope::FileSource,
         &["poll.interval", "polling_interval", "poll_interval"],
-        To::Name("poll.interval"),
+        To::Name("incremental.interval"),
     ),
     row(
         Scope::FileSource,

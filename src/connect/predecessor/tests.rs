@@ -298,7 +298,7 @@ fn names_and_values_are_translated() {
         ("file_source_mmap", Direction::Source, ("format", "jsonlines"), "format=json"),
         ("file_source", Direction::Source, ("has_headers", "true"), "header=true"),
         ("file_source", Direction::Source, ("watching", "true"), "watch=true"),
-        ("file_source", Direction::Source, ("polling_interval", "500"), "poll.interval=500"),
+        ("file_source", Direction::Source, ("polling_interval", "500"), "incremental.interval=500"),
         ("file_sink", Direction::Sink, ("csv_escape", "\\"), "escape=\\"),
         ("file_sink", Direction::Sink, ("writer_threads", "4"), ""),
         ("file_sink", Direction::Sink, ("gibberish", "4"), "gibberish=4"),

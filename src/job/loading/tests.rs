@@ -6,16 +6,25 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::datatypes::SchemaRef;
+use parking_lot::Mutex;
+
 use super::gate::{Gate, OwnLoad};
 use super::load::{Loads, TableLoad};
 use super::progress::{LoadProgress, LoadState};
 use crate::config::ProcessEnvironment;
 use crate::connect::console::OutputForm;
-use crate::connect::{Sink, Written};
-use crate::error::{Error, ErrorKind};
+use crate::connect::{
+    Chunk, CircuitState, PartitionId, Patience, Payload, Polled, Position, ReadRequest, Sink, Source,
+    SourceConnector, Written,
+};
+use crate::error::{Error, ErrorKind, Result};
 use crate::flow::ChangeBatch;
-use crate::job::application::{PlannedApplication, Settings};
+use crate::format::Decoder;
+use crate::job::application::{ApplicationOutcome, PlannedApplication, RunningApplication, Settings, Work};
 use crate::job::{Ending, Job};
+use crate::sql::relation::Relation;
 use crate::time::{Clock, ManualClock};
 
 const SECOND: i64 = 1_000_000;
@@ -151,16 +160,16 @@ fn the_total_is_ready_with_the_last_table() {
 struct Counting(Written);
 
 impl Sink for Counting {
-    fn write(&mut self, changes: &ChangeBatch) -> crate::error::Result<()> {
+    fn write(&mut self, changes: &ChangeBatch) -> Result<()> {
         self.0.rows += changes.num_rows() as u64;
         Ok(())
     }
 
-    fn flush(&mut self) -> crate::error::Result<()> {
+    fn flush(&mut self) -> Result<()> {
         Ok(())
     }
 
-    fn finish(&mut self) -> crate::error::Result<()> {
+    fn finish(&mut self) -> Result<()> {
         Ok(())
     }
 
@@ -169,20 +178,25 @@ impl Sink for Counting {
     }
 }
 
-#[test]
-fn a_job_polls_nothing_before_its_gate_opens() {
-    let clock = Arc::new(ManualClock::at_millis(1_000));
-    let settings = Settings {
+/// An application of its own, with time that only the test moves.
+fn settings(clock: &Arc<ManualClock>) -> Settings {
+    Settings {
         options: vec![],
         parameters: BTreeMap::new(),
         mode: None,
         output: OutputForm::Ndjson,
         directory: PathBuf::new(),
         environment: Arc::new(ProcessEnvironment),
-        clock: Arc::clone(&clock) as Arc<dyn Clock>,
+        clock: Arc::clone(clock) as Arc<dyn Clock>,
         parallelism: NonZeroUsize::MIN,
         contact: false,
-    };
+    }
+}
+
+#[test]
+fn a_job_polls_nothing_before_its_gate_opens() {
+    let clock = Arc::new(ManualClock::at_millis(1_000));
+    let settings = settings(&clock);
     let text = "CREATE STREAM s (id BIGINT) WITH ('connector' = 'generator', 'rows' = '100'); \
                 CREATE STREAM o WITH ('connector' = 'blackhole') AS SELECT id FROM s";
     let planned = PlannedApplication::plan(text, &settings).unwrap();
@@ -209,4 +223,147 @@ fn a_job_polls_nothing_before_its_gate_opens() {
     users.finish(0);
     let outcome = started(&users).wait();
     assert_eq!((outcome.ending.unwrap(), outcome.report.rows_out), (Ending::Finished, 100));
+}
+
+/// What becomes of a try to open the source of a table.
+#[derive(Debug, Clone, Copy)]
+enum Opening {
+    /// It is away.
+    Absent,
+    /// It gives so many rows more, and breaks.
+    Gives(i64),
+    /// It gives all that is left.
+    Whole,
+}
+
+/// A source of the rows 0 to 199 whose openings are told in advance; the last is that of all further tries.
+#[derive(Debug, Clone)]
+struct Told {
+    patience: Option<Patience>,
+    openings: Arc<Mutex<Vec<Opening>>>,
+}
+
+impl SourceConnector for Told {
+    fn describe(&self) -> String {
+        "told".to_owned()
+    }
+
+    fn is_bounded(&self) -> bool {
+        true
+    }
+
+    fn infer_schema(&self) -> Result<SchemaRef> {
+        Err(Error::internal("the columns are declared"))
+    }
+
+    fn patience(&self) -> Option<Patience> {
+        self.patience
+    }
+
+    fn open(&self, request: &ReadRequest) -> Result<Box<dyn Source>> {
+        let mut openings = self.openings.lock();
+        let opening = if openings.len() > 1 { openings.remove(0) } else { openings[0] };
+        let left = match opening {
+            Opening::Absent => return Err(Error::absent("no file matches `users`")),
+            Opening::Gives(rows) => rows,
+            Opening::Whole => i64::MAX,
+        };
+        Ok(Box::new(ToldSource {
+            schema: request.used_schema()?,
+            left,
+            next: 0,
+            ids: [PartitionId("p".into())],
+        }))
+    }
+
+    fn decoder(&self, _request: &ReadRequest) -> Result<Option<Box<dyn Decoder>>> {
+        Ok(None)
+    }
+}
+
+struct ToldSource {
+    schema: SchemaRef,
+    left: i64,
+    next: i64,
+    ids: [PartitionId; 1],
+}
+
+impl Source for ToldSource {
+    fn partitions(&self) -> &[PartitionId] {
+        &self.ids
+    }
+
+    fn seek(&mut self, _partition: usize, position: Position) -> Result<()> {
+        self.next = position.0;
+        Ok(())
+    }
+
+    fn poll(&mut self, _wait: Duration) -> Result<Polled> {
+        if self.next == 200 {
+            return Ok(Polled::End);
+        }
+        if self.left <= 0 {
+            return Err(Error::unavailable("the line is cut"));
+        }
+        let (start, end) = (self.next, self.next + 10);
+        (self.next, self.left) = (end, self.left.saturating_sub(10));
+        let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(start..end));
+        let payload = Payload::Rows(RecordBatch::try_new(Arc::clone(&self.schema), vec![ids])?);
+        let (start, end) = (Position(start), Position(end));
+        Ok(Polled::Chunk(Chunk { partition: 0, start, end, payload, origin: None, watermark: None }))
+    }
+}
+
+/// Joins 100 rows with a table whose source does as it is told, while the clock goes on in steps; returns what is left of
+/// the application.
+fn joined_with(openings: &[Opening], step_ms: i64) -> ApplicationOutcome {
+    let clock = Arc::new(ManualClock::at_millis(1_000));
+    let settings = settings(&clock);
+    let text = "CREATE TABLE users (id BIGINT PRIMARY KEY) WITH ('connector' = 'file', 'path' = 'users.json', \
+                'file.wait.timeout' = '100h', 'circuit.failures' = '3'); \
+                CREATE STREAM s (id BIGINT) WITH ('connector' = 'generator', 'rows' = '100', 'fields.id.kind' = 'sequence'); \
+                SET 'table.wait.timeout' = '100000h'; \
+                CREATE STREAM o WITH ('connector' = 'blackhole') AS SELECT s.id FROM s JOIN users u ON s.id = u.id";
+    let mut planned = PlannedApplication::plan(text, &settings).unwrap();
+    for job in planned.jobs.iter_mut().filter(|job| job.keeps.is_some()) {
+        let Work::Stream(plan) = &mut job.work else { panic!("a table over a file follows it") };
+        let relation = Relation::clone(&plan.scans[0].relation);
+        let openings = Arc::new(Mutex::new(openings.to_vec()));
+        let source = Arc::new(Told { patience: relation.source.patience(), openings });
+        plan.scans[0].relation = Arc::new(Relation { source, ..relation });
+    }
+    let running = RunningApplication::start(planned, &settings).unwrap();
+    while !running.is_over() {
+        let ready = running.tables().iter().all(|table| table.state == LoadState::Ready);
+        let read =
+            running.progress().iter().filter(|job| job.name != "users").map(|job| job.rows_in).sum::<u64>();
+        // What is read now may have been ready a moment ago, never the other way round.
+        assert!(read == 0 || ready || running.tables().iter().all(|table| table.state == LoadState::Ready));
+        clock.advance_millis(step_ms);
+        clock.wait(Duration::from_millis(1));
+    }
+    running.wait()
+}
+
+#[test]
+fn no_row_is_joined_with_a_table_that_is_half_there() {
+    use Opening::{Absent, Gives, Whole};
+    let slow: &[Opening] = &[Absent, Absent, Absent, Absent, Absent, Absent, Absent, Whole];
+    let flapping: &[Opening] =
+        &[Absent, Gives(10), Gives(0), Absent, Gives(70), Gives(10), Absent, Gives(30), Whole];
+    for openings in [&[Whole], slow, flapping] {
+        let outcome = joined_with(openings, 500);
+        assert!(outcome.error.is_none(), "{:?}", outcome.error);
+        let of = |name: &str| outcome.reports.iter().find(|report| report.name == name).unwrap();
+        assert_eq!((of("o").rows_in, of("o").rows_out), (100, 100), "{openings:?}");
+        assert_eq!(of("users").rows_in, 200, "{openings:?}");
+        assert_eq!(outcome.tables[0].circuit, Some(CircuitState::Closed));
+    }
+    let failing = joined_with(&[Gives(50), Absent], 600_000);
+    let of = |name: &str| failing.reports.iter().find(|report| report.name == name).unwrap();
+    assert_eq!((of("users").rows_in, of("o").rows_in, of("o").rows_out), (50, 0, 0));
+    let (job, error) = failing.error.unwrap();
+    assert_eq!(job, "users");
+    assert_eq!(error.message(), "no file matches `users`, after 100h of trying");
+    assert_eq!(failing.tables[0].circuit, Some(CircuitState::Open));
 }
