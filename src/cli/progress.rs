@@ -32,13 +32,15 @@ fn job_line(report: &JobReport) -> String {
         reason = "a rate for a person"
     )]
     let rate = (report.rows_in as f64 / report.seconds.max(0.001)) as u64;
+    let trouble = report.sources.iter().find_map(|source| source.health.as_ref()?.trouble.clone());
     format!(
-        "{}: {} rows in ({rate}/s), {} late, {} rejected, watermark {}{}",
+        "{}: {} rows in ({rate}/s), {} late, {} rejected, watermark {}{}{}",
         report.name,
         report.rows_in,
         report.late,
         report.rejected,
         report.watermark,
-        report.held_back_by.as_ref().map(|holder| format!(" held back by {holder}")).unwrap_or_default()
+        report.held_back_by.as_ref().map(|holder| format!(" held back by {holder}")).unwrap_or_default(),
+        trouble.map(|trouble| format!("; {trouble}")).unwrap_or_default()
     )
 }

@@ -142,3 +142,40 @@ fn a_stream_waits_for_its_table_and_sees_what_comes_later() {
     child.wait().unwrap();
     assert!(seen, "{said}");
 }
+
+#[test]
+fn a_topic_that_is_not_there_yet_is_waited_for() {
+    let Some(server) = KafkaServer::shared() else { return };
+    let topic = "tables-awaited";
+    let brokers = server.bootstrap();
+    let sql = |wait: &str| {
+        format!(
+            "CREATE STREAM awaited (id BIGINT) WITH ('connector' = 'kafka', 'topic' = '{topic}',
+               'bootstrap.servers' = '{brokers}', 'auto.offset.reset' = 'earliest'{wait});
+             SELECT id FROM awaited LIMIT 1;"
+        )
+    };
+    let (code, _, said) = velo(&["run", "-e", &sql("")]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("there is no Kafka topic `tables-awaited`"), "{said}");
+    let wait =
+        ", 'topic.wait.timeout' = '2m', 'topic.retry.interval' = '100ms', 'circuit.cooldown' = '200ms'";
+    let mut child = Command::new(env!("CARGO_BIN_EXE_velo"))
+        .args(["run", "--progress", "-e", &sql(wait)])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("there is no Kafka topic `tables-awaited`") {
+        line.clear();
+        assert!(said.read_line(&mut line).unwrap() > 0, "nothing was said of what is waited for");
+    }
+    server.create_topic(topic, 2);
+    server.produce(topic, [record("7", Some(r#"{"id":7}"#))]);
+    let mut rows = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut rows).unwrap();
+    assert_eq!((child.wait().unwrap().code(), rows.as_str()), (Some(0), "{\"id\":7}\n"));
+}
