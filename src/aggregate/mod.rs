@@ -6,7 +6,8 @@
 //! the incremental snapshot.
 //!
 //! Over a changelog rows come and go one by one: [`RetractedRows`] computes what the functions read, and
-//! [`RetractingAggregate`] keeps what each function needs to take a row back, as its [`Retraction`] says.
+//! [`RetractingAggregate`] keeps what each function needs to take a row back, as its [`Retraction`] says. In windows each
+//! change counts in those of its row, which [`RowWindows`] finds.
 
 mod bags;
 mod changing;
@@ -21,6 +22,7 @@ mod retracted_rows;
 mod retracting;
 mod retracting_states;
 mod retraction;
+mod row_windows;
 mod session_aggregate;
 mod session_runs;
 mod session_states;
@@ -38,6 +40,7 @@ pub use partial::PartialAggregate;
 pub use retracted_rows::RetractedRows;
 pub use retracting::RetractingAggregate;
 pub use retraction::Retraction;
+pub use row_windows::RowWindows;
 pub use session_aggregate::SessionAggregate;
 pub use showing::Showing;
 pub use spec::{AggregateSpec, GroupColumn};

@@ -14,7 +14,7 @@ use crate::time::Watermark;
 
 /// Lets rows come and go, and emits, once per epoch, the old and the new row of each group that changed.
 ///
-/// A group without rows is withdrawn. The deltas of its state are the rows as they came, with their weights.
+/// Or it emits what there is when the input ends. A group without rows is withdrawn. The deltas of its state are the rows as they came, with their weights.
 pub struct RetractingAggregate {
     name: String,
     spec: Arc<AggregateSpec>,
@@ -75,7 +75,7 @@ impl RetractingAggregate {
 
     /// Forgets what a snapshot changed.
     fn resume(&mut self) -> Result<()> {
-        if std::mem::take(&mut self.restoring) {
+        if std::mem::take(&mut self.restoring) && !self.at_end {
             self.states.settle()?;
         }
         Ok(())
@@ -102,6 +102,9 @@ impl Operator for RetractingAggregate {
     }
 
     fn advance(&mut self, watermark: Watermark, epoch: &EpochContext) -> Result<Vec<ChangeBatch>> {
+        if self.at_end && watermark != Watermark::END {
+            return Ok(vec![]);
+        }
         self.resume()?;
         let mut changes = vec![];
         if self.states.has_changed() {

@@ -307,7 +307,10 @@ fn place_given(closes: Closing, bounds: &TimestampMillisecondArray) -> Placement
     Placement { parts: parts.parts, part_of_row, late, partly_late: 0, put_later: 0 }
 }
 
-fn instants(expression: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<TimestampMillisecondArray> {
+pub(super) fn instants(
+    expression: &Arc<dyn PhysicalExpr>,
+    rows: &RecordBatch,
+) -> Result<TimestampMillisecondArray> {
     let values: ArrayRef = expression.evaluate(rows)?.into_array(rows.num_rows())?;
     let instant = DataType::Timestamp(TimeUnit::Millisecond, None);
     let values = if values.data_type() == &instant { values } else { cast(&values, &instant)? };

@@ -521,6 +521,12 @@ const CHANGES: [&str; 4] = [
     "SELECT k, g, 1 AS n, v AS s, name AS m, d AS lo FROM s WHERE g > 0 \
      UNION ALL SELECT k, 0 AS g, count(v) AS n, max(v) AS s, min(name) AS m, min(d) AS lo FROM s{} GROUP BY k",
 ];
+/// The same with the time of a row as `seen`, for windows.
+const TIMED_CHANGES: [&str; 3] = [
+    "SELECT k, g, count(*) AS n, sum(v) AS s, max(name) AS m, min(d) AS lo, max(ts) AS seen FROM s{} GROUP BY k, g",
+    "SELECT k, g, g AS n, v AS s, name AS m, d AS lo, ts AS seen FROM s{} QUALIFY row_number() OVER (PARTITION BY k, g ORDER BY ts DESC) <= 2",
+    "SELECT DISTINCT k, g, g AS n, v AS s, name AS m, d AS lo, date_trunc('second', ts) AS seen FROM s{}",
+];
 const OVER_CHANGES: [&str; 19] = [
     "count(*)",
     "count(s)",
@@ -568,15 +574,18 @@ fn over_changes() -> impl Strategy<Value = Query> {
         some_of(&CHANGES_KEYS, 0, 2),
         one_of(&HAVINGS_OVER_CHANGES),
         select(CHANGES.to_vec()),
+        option::weighted(0.4, (select(TIMED_CHANGES.to_vec()), Window::any())),
     )
-        .prop_map(|(select, condition, keys, having, from)| Query {
-            select,
-            condition,
-            keys,
-            having,
-            from,
-            kind: Kind::OverChanges,
-            ..Query::nothing()
+        .prop_map(|(mut select, condition, keys, having, from, timed)| {
+            if timed.is_some() && select.is_empty() {
+                select.push("count(*)".to_owned());
+            }
+            let (from, window) = timed.map_or((from, None), |(from, window)| match window {
+                Window::Session { gap, .. } => (from, Some(Window::Tumbling { size: gap, offset: 0 })),
+                other => (from, Some(other)),
+            });
+            let kind = Kind::OverChanges;
+            Query { select, condition, keys, having, from, window, kind, ..Query::nothing() }
         })
 }
 
@@ -738,10 +747,36 @@ impl Query {
                     true => String::new(),
                     false => format!(" GROUP BY {}", self.keys.join(", ")),
                 };
-                Some(format!("SELECT {items} FROM ({from}){group}{}", self.having()))
+                match self.window {
+                    Some(window) => Some(self.over_timed_changes(window, &from, &group, ties)),
+                    None => Some(format!("SELECT {items} FROM ({from}){group}{}", self.having())),
+                }
             }
             Kind::Aggregate | Kind::OverWindow => None,
         }
+    }
+
+    /// The query over rows that come and go, in windows by their column `seen`.
+    fn over_timed_changes(&self, window: Window, from: &str, group: &str, ties: Ties) -> String {
+        let mut keys = vec!["window_start".to_owned(), "window_end".to_owned()];
+        if ties == Ties::Ours {
+            keys.extend(self.keys.clone());
+            let clause = window.clause().replacen('(', "(seen, ", 1);
+            return format!(
+                "SELECT {} FROM ({from}) WINDOW {clause}{group}{}",
+                self.items(&keys),
+                self.having()
+            );
+        }
+        let windows = window.plain_from().unwrap_or_default().replace("ts", "seen");
+        let windows = windows.replace("FROM s ", &format!("FROM ({from}) AS s "));
+        keys.extend(self.keys.clone());
+        format!(
+            "SELECT {} FROM {windows} WHERE seen >= window_start AND seen < window_end GROUP BY {}{}",
+            self.items(&keys),
+            keys.join(", "),
+            self.having()
+        )
     }
 
     fn having(&self) -> String {
@@ -777,7 +812,10 @@ impl Query {
     pub(super) fn plain(&self) -> Option<String> {
         let is_ours =
             |item: &String| item.contains("BUFFER") && !PLAINLY.iter().any(|(ours, _)| ours == item);
-        if self.select.iter().any(is_ours) {
+        let has_no_plain_form = |window: &Window| window.plain_from().is_none();
+        if self.select.iter().any(is_ours)
+            || self.kind == Kind::OverChanges && self.window.as_ref().is_some_and(has_no_plain_form)
+        {
             return None;
         }
         if let Some(sql) = self.stateless(Ties::Written) {

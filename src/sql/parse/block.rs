@@ -5,6 +5,7 @@ use std::ops::Range;
 use sqlparser::tokenizer::Token;
 
 use super::query::{Level, Pass};
+use super::rows_window::ROWS_WINDOW;
 use super::window::{column, window_spec};
 use super::window_refs::{self, References};
 use crate::error::{Error, Result};
@@ -219,15 +220,11 @@ impl Pass<'_> {
             }
         }
         if !aggregated {
-            if spot.level == Level::Nested || !spot.alone {
-                return Err(Error::not_yet(
-                    "a window over rows that are not aggregated, inside a larger query",
-                )
-                .with_hint("make the inner query a stream of its own: `CREATE STREAM x AS SELECT …`")
-                .with_span(place.span.clone()));
+            if spot.level == Level::Top && spot.alone {
+                self.rows_window = Some(spec.clone());
             }
-            self.rows_window = Some(spec);
-            self.rows_window_place = Some(place.span.clone());
+            mark_rows_window(parts, self.rows_windows.len(), place);
+            self.rows_windows.push((spec, place.span.clone()));
             return Ok(());
         }
         let bounds = References::bounds(&spec, place);
@@ -248,6 +245,22 @@ impl Pass<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Marks a block whose window has this ordinal and keeps its rows, by a named window that is taken out of the tree again.
+fn mark_rows_window(parts: &mut Vec<Part>, ordinal: usize, place: &Tok) {
+    let mut mark = vec![place.put_word(&format!("{ROWS_WINDOW}{ordinal}")), place.put_word("AS")];
+    mark.extend([place.put(Token::LParen), place.put(Token::RParen)]);
+    match parts.iter_mut().find(|part| part.clause == Clause::NamedWindow) {
+        Some(part) => {
+            part.body.push(place.put(Token::Comma));
+            part.body.extend(mark);
+        }
+        None => {
+            let head = vec![place.put_word("WINDOW")];
+            parts.push(Part { clause: Clause::NamedWindow, head, body: mark });
+        }
     }
 }
 

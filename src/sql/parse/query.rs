@@ -66,7 +66,8 @@ pub(super) struct Pass<'a> {
     pub(super) inline_options: Vec<InlineOptions>,
     pub(super) uris: Vec<(String, Range<usize>)>,
     pub(super) rows_window: Option<WindowSpec>,
-    pub(super) rows_window_place: Option<Range<usize>>,
+    /// The windows of blocks that keep their rows, and where they stand.
+    pub(super) rows_windows: Vec<(WindowSpec, Range<usize>)>,
 }
 
 /// Parses the tokens of a whole query; `text` is the whole text and `end` the byte after the statement.
@@ -81,15 +82,7 @@ pub(crate) fn stream_query(text: &str, tokens: &[Tok], end: usize) -> Result<Str
     let mut query = engine::parse_query(&rewritten, tokens, end)?;
     function_alias::rewrite(&mut query, tokens).map_err(|error| error.with_span(span.clone()))?;
     alias::reuse(&mut query).map_err(|error| error.with_span(span.clone()))?;
-    if let Some(spec) = &pass.rows_window {
-        let place = || pass.rows_window_place.clone().unwrap_or(span.clone());
-        rows_window::apply(&mut query, spec).map_err(|error| error.with_span(place()))?;
-        if !query.to_string().contains("__window_") {
-            return Err(Error::invalid("a `WINDOW` over rows that are not aggregated has no effect")
-                .with_hint("aggregate the rows of each window, use `OVER` or `HAVING`, or leave `WINDOW` out")
-                .with_span(place()));
-        }
-    }
+    rows_window::apply(&mut query, &pass.rows_windows)?;
     Ok(StreamQuery {
         query,
         emit: pass.emit,

@@ -1,11 +1,11 @@
 //! A window whose rows stay rows: `OVER` inside it and aggregates in `HAVING` are computed over the window.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
-    Ident, NamedWindowDefinition, NamedWindowExpr, ObjectName, Query, Select, SetExpr, Value, ValueWithSpan,
-    Visit, VisitMut, Visitor, VisitorMut, WindowSpec as Over, WindowType,
+    Ident, NamedWindowDefinition, NamedWindowExpr, ObjectName, Query, Select, Value, ValueWithSpan, Visit,
+    VisitMut, Visitor, VisitorMut, WindowSpec as Over, WindowType,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
@@ -14,23 +14,85 @@ use super::window_refs::{WINDOW_END, WINDOW_START, is_aggregate};
 use crate::error::{Error, Result};
 use crate::sql::window_spec::{WindowKind, WindowSpec};
 
-/// Adds the window to each `PARTITION BY` of a query, and makes `HAVING` a condition on its rows.
+/// What the named windows are called that mark blocks, before the ordinals of their windows.
+pub(super) const ROWS_WINDOW: &str = "__rows_window_";
+
+/// Adds the `windows` to each `PARTITION BY` of the blocks that are marked with them, and makes `HAVING` a condition on
+/// their rows.
 ///
 /// Sessions are those of the key that they name, or else of the key by which the functions are partitioned.
 ///
 /// # Errors
-/// Invalid: the functions do not say whose the sessions are.
-pub(super) fn apply(query: &mut Query, spec: &WindowSpec) -> Result<()> {
-    let order_by = &mut query.order_by;
-    let SetExpr::Select(select) = query.body.as_mut() else { return Ok(()) };
+/// Invalid: the functions do not say whose the sessions are, or a window changes nothing.
+pub(super) fn apply(query: &mut Query, windows: &[(WindowSpec, Range<usize>)]) -> Result<()> {
+    if windows.is_empty() {
+        return Ok(());
+    }
+    let mut visitor = Blocks { windows, renamed: None, unused: None };
+    match query.visit(&mut visitor) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// Finds the blocks that are marked.
+struct Blocks<'a> {
+    windows: &'a [(WindowSpec, Range<usize>)],
+    /// What the order of the query around the block must rename too.
+    renamed: Option<Renamed>,
+    /// The window of the block that has not been used in it.
+    unused: Option<Range<usize>>,
+}
+
+impl VisitorMut for Blocks<'_> {
+    type Break = Error;
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        let ordinal = |window: &NamedWindowDefinition| {
+            window.0.value.strip_prefix(ROWS_WINDOW).and_then(|ordinal| ordinal.parse::<usize>().ok())
+        };
+        let Some(at) = select.named_window.iter().position(|window| ordinal(window).is_some()) else {
+            return ControlFlow::Continue(());
+        };
+        let mark = ordinal(&select.named_window.remove(at));
+        let Some((spec, place)) = mark.and_then(|ordinal| self.windows.get(ordinal)) else {
+            return ControlFlow::Break(Error::internal("a window that no block has"));
+        };
+        match apply_to(select, spec) {
+            Ok(renamed) => self.renamed = renamed,
+            Err(error) => return ControlFlow::Break(error.with_span(place.clone())),
+        }
+        self.unused = (!select.to_string().contains("__window_")).then(|| place.clone());
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        if let Some(mut renamed) = self.renamed.take() {
+            let _never_breaks = VisitMut::visit(&mut query.order_by, &mut renamed);
+        }
+        match self.unused.take() {
+            Some(place) if !query.to_string().contains("__window_") => ControlFlow::Break(
+                Error::invalid("a `WINDOW` over rows that are not aggregated has no effect")
+                    .with_hint(
+                        "aggregate the rows of each window, use `OVER` or `HAVING`, or leave `WINDOW` out",
+                    )
+                    .with_span(place),
+            ),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// Applies a window to its block; returns what refers to it by another text now.
+fn apply_to(select: &mut Select, spec: &WindowSpec) -> Result<Option<Renamed>> {
     let mut spec = spec.clone();
-    let mut window = vec![];
+    let (mut window, mut renamed) = (vec![], None);
     if matches!(spec.kind, WindowKind::Session { .. }) {
-        let mut rename = Renamed { from: spec.to_text(), to: String::new() };
+        let from = spec.to_text();
         window = session_key(select, &mut spec)?;
-        rename.to = spec.to_text();
-        let _never_breaks = VisitMut::visit(select.as_mut(), &mut rename);
-        let _never_breaks = VisitMut::visit(order_by, &mut rename);
+        let mut rename = Renamed { from, to: spec.to_text() };
+        let _never_breaks = VisitMut::visit(select, &mut rename);
+        renamed = Some(rename);
     }
     window.extend(bounds(&spec));
     let having = select.having.take().map(|mut having| {
@@ -47,7 +109,7 @@ pub(super) fn apply(query: &mut Query, spec: &WindowSpec) -> Result<()> {
         }),
         (condition, None) | (None, condition) => condition,
     };
-    Ok(())
+    Ok(renamed)
 }
 
 /// Returns the key of the sessions; where they name none it is that of the functions, and they name it then.

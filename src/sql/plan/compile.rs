@@ -17,7 +17,7 @@ use datafusion::physical_expr::{
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner, create_window_expr};
 
 use crate::aggregate::{
-    AggregateSpec, Closing, PartialAggregate, RetractedRows, Retraction, RowTime, WindowKey,
+    AggregateSpec, Closing, PartialAggregate, RetractedRows, Retraction, RowTime, RowWindows, WindowKey,
 };
 use crate::error::{Error, Result};
 use crate::flow::{Filter, Fragment, PlanStep, Project, Slot, Step};
@@ -66,6 +66,10 @@ impl<'a> Compiler<'a> {
             StepPlan::Lookup(plan) => Box::new(self.lookup(plan)?),
             StepPlan::PartialAggregate(plan) => {
                 Box::new(PartialAggregate::try_new(Arc::new(self.aggregate(plan)?))?)
+            }
+            StepPlan::RowWindows { time, spec, input, output } => {
+                let windows = spec.aligned()?.ok_or_else(|| Error::internal("a session of no key"))?;
+                Box::new(RowWindows::new(self.expression(time, input)?, windows, Arc::clone(output)))
             }
             StepPlan::RetractedRows(plan) => {
                 Box::new(RetractedRows::new(self.retraction(&self.aggregate(plan)?, plan)?))

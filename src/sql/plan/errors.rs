@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use datafusion::common::{Column, Diagnostic, SchemaError};
 use datafusion::error::DataFusionError;
+use datafusion::logical_expr::LogicalPlan;
 
 use crate::error::{Error, ErrorKind};
 use crate::sql::functions::byte_range;
@@ -264,4 +265,16 @@ pub(crate) fn unknown_relation(name: &str, relations: &[String]) -> Error {
         }
         None => error.with_hint(format!("there are: {}", relations.join(", "))),
     }
+}
+
+/// Returns the error for a node that has no streaming form yet.
+pub(super) fn no_streaming_form(plan: &LogicalPlan) -> Error {
+    let what = match plan {
+        LogicalPlan::Subquery(_) => "a subquery in a stream",
+        LogicalPlan::RecursiveQuery(_) => "a recursive query in a stream",
+        LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => "a query without a stream",
+        LogicalPlan::Distinct(_) => "`DISTINCT ON` in a stream",
+        _ => return Error::not_yet(format!("`{}` in a stream", plan.display())),
+    };
+    Error::not_yet(what).with_hint("over bounded inputs, `--mode batch` runs it")
 }

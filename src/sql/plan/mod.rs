@@ -14,6 +14,7 @@ mod event_time;
 mod group_key;
 mod header_writes;
 mod join;
+mod keyed_by_window;
 mod keyed_subqueries;
 mod known_values;
 mod lookup;

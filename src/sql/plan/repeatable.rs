@@ -38,6 +38,7 @@ pub(super) fn volatile_in(steps: &[StepPlan]) -> Result<Option<String>> {
             StepPlan::PartialAggregate(plan) | StepPlan::RetractedRows(plan) => {
                 first_volatile(plan.keys.iter().chain(&plan.functions))?
             }
+            StepPlan::RowWindows { time, .. } => volatile(time)?,
             // Only rows that stay are looked up.
             StepPlan::Lookup(_) => None,
             StepPlan::Plan { node, .. } => first_volatile(&node.expressions())?,

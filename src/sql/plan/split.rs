@@ -12,12 +12,14 @@ use datafusion::common::DFSchema;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Projection, TableScan, Union, Window};
 
-use crate::aggregate::{AggregateSpec, GroupColumn, Showing};
+use crate::aggregate::{GroupColumn, Showing};
 use crate::error::{Error, Result};
 use crate::sql::plan::attach::KEPT;
 use crate::sql::plan::changes::{lets_changes_through, volatile_at_last};
 use crate::sql::plan::compile::Compiler;
+use crate::sql::plan::errors::no_streaming_form;
 use crate::sql::plan::group_key::group_key;
+use crate::sql::plan::keyed_by_window::{KeyedByWindow, is_timeless, keyed_by_window};
 use crate::sql::plan::over::{PlannedOver, plan_over};
 use crate::sql::plan::repeatable::require_repeatable_steps;
 use crate::sql::plan::stream_plan::{
@@ -156,7 +158,7 @@ impl Splitter<'_> {
             LogicalPlan::Limit(limit) => self.limit(limit, after, target),
             // A condition that no row meets.
             LogicalPlan::EmptyRelation(nothing) if !nothing.produce_one_row => Ok(false),
-            other => Err(refused(other)),
+            other => Err(no_streaming_form(other)),
         }
     }
 
@@ -244,34 +246,39 @@ impl Splitter<'_> {
         });
         let below = if emission == Emission::Final && !windowed { Place::BelowEnd } else { Place::BelowRows };
         let steps = vec![StepPlan::PartialAggregate(Box::new(plan.clone()))];
-        if !self.flow(&aggregate.input, steps, Target::of(ordinal), below)? {
+        let withdrawn = self.flow(&aggregate.input, steps, Target::of(ordinal), below)?;
+        if !withdrawn && !is_timeless(&plan) {
             return Ok(changelog);
         }
-        if windowed {
-            return Err(Error::not_yet("a windowed aggregate over a changelog")
-                .with_hint("give the inner aggregate the WINDOW, or use `--mode batch`"));
-        }
         if expires {
-            return Err(Error::not_yet("`state.ttl` over a changelog").with_hint("leave `state.ttl` out"));
+            self.refuse_ttl("an aggregate over a changelog")?;
         }
-        let at_end = emission == Emission::Final;
-        self.take_back(ordinal, &spec, &plan, at_end)?;
+        // No window closes for rows that may still be withdrawn: it changes, or is given at the end.
+        let wants_end = emission == Emission::Final && (windowed || !distinct);
+        let said = place != Place::Top || self.request.emit.is_some();
+        let at_end = wants_end && place != Place::BelowRows && (!windowed || said);
+        if at_end && windowed {
+            self.require_bounded(
+                &aggregate.input,
+                "EMIT FINAL with a window over rows that may be withdrawn",
+            )?;
+        }
+        self.take_back(ordinal, &plan, at_end)?;
         Ok(!at_end)
     }
 
-    /// Makes the aggregate with this ordinal one over a changelog; `at_end` says whether its rows are given once.
-    fn take_back(
-        &mut self,
-        ordinal: usize,
-        spec: &Arc<AggregateSpec>,
-        plan: &AggregatePlan,
-        at_end: bool,
-    ) -> Result<()> {
-        let retraction = Arc::new(Compiler::new(self.state).retraction(spec, plan)?);
+    /// Makes the aggregate with this ordinal one over a changelog.
+    fn take_back(&mut self, ordinal: usize, plan: &AggregatePlan, at_end: bool) -> Result<()> {
+        let KeyedByWindow { plan, windows } = keyed_by_window(plan)?;
+        let compiler = Compiler::new(self.state);
+        let spec = Arc::new(compiler.aggregate(&plan)?);
+        let retraction = Arc::new(compiler.retraction(&spec, &plan)?);
         for steps in self.steps_to(Target::of(ordinal)) {
             require_repeatable_steps(steps)?;
-            if let Some(last @ StepPlan::PartialAggregate(_)) = steps.last_mut() {
-                *last = StepPlan::RetractedRows(Box::new(plan.clone()));
+            if let Some(StepPlan::PartialAggregate(_)) = steps.last() {
+                steps.pop();
+                steps.extend(windows.clone());
+                steps.push(StepPlan::RetractedRows(Box::new(plan.clone())));
             }
         }
         let operator = &mut self.operators[ordinal];
@@ -279,7 +286,7 @@ impl Splitter<'_> {
             schema: Arc::clone(retraction.schema()),
             exchange: (!spec.keys.is_empty()).then(|| retraction.keys()),
         }];
-        operator.kind = OperatorKind::RetractingAggregate { spec: Arc::clone(spec), retraction, at_end };
+        operator.kind = OperatorKind::RetractingAggregate { spec, retraction, at_end };
         Ok(())
     }
 
@@ -447,16 +454,4 @@ pub(super) fn project(projection: &Projection) -> StepPlan {
 pub(super) fn schema_of(plan: &LogicalPlan) -> Arc<Schema> {
     let schema: &DFSchema = plan.schema();
     Arc::clone(schema.inner())
-}
-
-/// Returns the error for a node that has no streaming form yet.
-fn refused(plan: &LogicalPlan) -> Error {
-    let what = match plan {
-        LogicalPlan::Subquery(_) => "a subquery in a stream",
-        LogicalPlan::RecursiveQuery(_) => "a recursive query in a stream",
-        LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => "a query without a stream",
-        LogicalPlan::Distinct(_) => "`DISTINCT ON` in a stream",
-        _ => return Error::not_yet(format!("`{}` in a stream", plan.display())),
-    };
-    Error::not_yet(what).with_hint("over bounded inputs, `--mode batch` runs it")
 }

@@ -121,6 +121,17 @@ pub enum StepPlan {
     Lookup(Box<LookupPlan>),
     /// Aggregates each batch.
     PartialAggregate(Box<AggregatePlan>),
+    /// Makes a change for each window of a row.
+    RowWindows {
+        /// The time of a row.
+        time: Expr,
+        /// The windows, which are at fixed places.
+        spec: WindowSpec,
+        /// The schema that the time is over.
+        input: DFSchemaRef,
+        /// The rows with the bounds of a window as last columns.
+        output: SchemaRef,
+    },
     /// Computes what an aggregate over a changelog keeps of each row.
     RetractedRows(Box<AggregatePlan>),
 }

@@ -1,11 +1,13 @@
 //! [`Placing`]: placeholders of windows become expressions over the time of rows.
 
+use std::sync::Arc;
+
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::{Expr, LogicalPlan, cast, lit};
+use datafusion::logical_expr::{Expr, ExprSchemable, Filter, LogicalPlan, cast, lit};
 
 use super::attach::{Lateness, TimeRules, carried};
 use super::over::hidden_keys;
@@ -49,11 +51,12 @@ impl Placing {
     /// Fills expressions that are computed row by row; returns them and the plan that they are over.
     pub(super) fn rows(self, expressions: Vec<Expr>) -> DataFusionResult<(Vec<Expr>, LogicalPlan)> {
         let Some(window) = self.window(&expressions)? else { return Ok((expressions, self.input)) };
+        let this = self.with_times(&window)?;
         match window.spec.kind {
-            WindowKind::Tumbling { .. } => self.by_calls(expressions, &window),
+            WindowKind::Tumbling { .. } => this.by_calls(expressions, &window),
             _ => {
-                let keys = self.session_keys(&window.named_keys)?;
-                self.by_columns(expressions, &window, keys)
+                let keys = this.session_keys(&window.named_keys)?;
+                this.by_columns(expressions, &window, keys)
             }
         }
     }
@@ -61,21 +64,31 @@ impl Placing {
     /// Fills what rows are grouped by.
     pub(super) fn groups(self, expressions: Vec<Expr>) -> DataFusionResult<(Vec<Expr>, LogicalPlan)> {
         let Some(window) = self.window(&expressions)? else { return Ok((expressions, self.input)) };
+        let this = self.with_times(&window)?;
         if names_other_keys(&window.named_keys, &expressions) {
-            let keys = self.session_keys(&window.named_keys)?;
-            return self.by_columns(expressions, &window, keys);
+            let keys = this.session_keys(&window.named_keys)?;
+            return this.by_columns(expressions, &window, keys);
         }
-        match (self.rules.lateness, window.spec.kind) {
+        match (this.rules.lateness, window.spec.kind) {
             // A stream has operators for windows; a batch finds the windows of each row.
             (Lateness::AboveAggregates | Lateness::ByWatermark, _) | (_, WindowKind::Tumbling { .. }) => {
-                self.by_calls(expressions, &window)
+                this.by_calls(expressions, &window)
             }
             (Lateness::Never, _) => {
                 let keys = expressions.iter().filter(|expression| !has_placeholder(expression));
                 let keys = keys.cloned().map(Expr::unalias).collect();
-                self.by_columns(expressions, &window, keys)
+                this.by_columns(expressions, &window, keys)
             }
         }
+    }
+
+    /// Leaves out the rows without a time, where the window has to do with one that may be missing.
+    fn with_times(self, window: &Window) -> DataFusionResult<Self> {
+        if carried(&self.input, SystemColumn::Time).is_some() {
+            return Ok(self);
+        }
+        let filter = Filter::try_new(window.time.clone().is_not_null(), Arc::new(self.input))?;
+        Ok(Self { input: LogicalPlan::Filter(filter), ..self })
     }
 
     /// Replaces placeholders by functions of a row's time.
@@ -179,15 +192,21 @@ impl Placing {
 
     /// Returns the time by which rows are placed, and by how much it may be behind the watermark with which they come.
     fn time(&self, spec: &WindowSpec) -> DataFusionResult<(Expr, i64)> {
-        let Some(time) = carried(&self.input, SystemColumn::Time) else {
-            return Err(DataFusionError::Plan(
-                "a window needs rows with an event time; the rows of this FROM have none (an aggregate, a join or DISTINCT lost it)"
-                    .to_owned(),
-            ));
+        let named = match &spec.time_column {
+            Some(named) => self.column(named)?.map(|column| (named, column)),
+            None => None,
         };
-        let Some(named) = &spec.time_column else { return Ok((time, 0)) };
-        let column = self.column(named)?;
-        let Some(column) = column else { return Ok((time, 0)) };
+        let (time, named, column) = match (carried(&self.input, SystemColumn::Time), named) {
+            (Some(time), None) => return Ok((time, 0)),
+            (Some(time), Some((named, column))) => (time, named, column),
+            (None, Some((named, column))) => return self.any_time(named, column),
+            (None, None) => {
+                return Err(external(
+                    Error::invalid("a window needs rows with an event time, and these have none (an aggregate, a join or DISTINCT lost it)")
+                        .with_hint("name a TIMESTAMP of theirs: WINDOW TUMBLING(last_ts, 1m)"),
+                ));
+            }
+        };
         let expression = Expr::Column(column.clone());
         let Some(traced) = trace_window(&expression, &self.input) else {
             return if is_event_time(&column, &self.input) {
@@ -216,6 +235,18 @@ impl Placing {
             }
         };
         Ok((cast(expression, instant), delay_ms))
+    }
+
+    /// Returns the time that a window names, of rows that have no event time of their own.
+    fn any_time(&self, named: &str, column: Column) -> DataFusionResult<(Expr, i64)> {
+        let time = Expr::Column(column);
+        if !matches!(time.get_type(self.input.schema())?, DataType::Timestamp(..)) {
+            return Err(external(
+                Error::invalid(format!("the window is over `{named}`, which is not a TIMESTAMP"))
+                    .with_hint("cast it below: `to_timestamp_millis(n) AS at`, and name that"),
+            ));
+        }
+        Ok((cast(time, DataType::Timestamp(TimeUnit::Millisecond, None)), 0))
     }
 
     /// Returns the column of the input that a window names; none where it is the event time by name.
