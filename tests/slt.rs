@@ -10,6 +10,7 @@
 //!
 //! A file that only makes sense one way says so in its first line: `# only straight: <reason>`. Run one again the way
 //! it failed with `cargo test --test slt`; write the answers anew with `cargo test --test slt -- bless`.
+//! Both take names: `cargo test --test slt -- every_file joins/lookup.slt` runs that file only.
 
 #[cfg(test)]
 #[path = "support/slt.rs"]

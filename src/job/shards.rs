@@ -212,8 +212,10 @@ fn instance(
             let (lookup, input) = (compiler.lookup(lookup)?, Arc::clone(&plan.ports[0].schema));
             Box::new(WaitingLookup::try_new(name, lookup, *rule, input, record)?)
         }
-        OperatorKind::KeyedTable { table, emits, retention } => {
-            Box::new(KeyedTable::try_new(name, table.writer()?, *retention, *emits, record)?)
+        OperatorKind::KeyedTable { table, emits, retention, exact } => {
+            let writer = table.writer()?;
+            let writer = if *exact { writer.of_changelog() } else { writer };
+            Box::new(KeyedTable::try_new(name, writer, *retention, *emits, record)?)
         }
         OperatorKind::Limit { skip, fetch } => Box::new(Limit::new(*skip, *fetch)),
     })

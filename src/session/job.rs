@@ -36,11 +36,11 @@ impl SessionJob {
         &self.planned.name
     }
 
-    /// Returns the streams that the job reads, in the order of its plan.
-    pub(super) fn reads(&self) -> Vec<&str> {
+    /// Returns the streams that the job reads, in the order of its plan, each with whether it follows a table of that name.
+    pub(super) fn reads(&self) -> Vec<(&str, bool)> {
         match &self.planned.work {
             crate::job::application::Work::Stream(plan) => {
-                plan.scans.iter().map(|scan| scan.relation.name.as_str()).collect()
+                plan.scans.iter().map(|scan| (scan.relation.name.as_str(), scan.relation.of_table)).collect()
             }
             crate::job::application::Work::Batch(_) => vec![],
         }

@@ -1,12 +1,13 @@
 //! [`Session`]: what is declared, and the jobs that run.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 
 use super::job::SessionJob;
 use crate::connect::ChangeEncoding;
+use crate::connect::memory::MemoryStream;
 use crate::error::{Error, Result};
 use crate::flow::ChangeBatch;
 use crate::job::TakenIn;
@@ -34,7 +35,7 @@ pub struct Session {
     planner: Planner,
     jobs: Vec<SessionJob>,
     /// The streams in memory that this session keeps open.
-    open: BTreeSet<String>,
+    open: Vec<Arc<MemoryStream>>,
     ended: bool,
 }
 
@@ -43,7 +44,7 @@ impl Session {
     pub fn new(settings: Settings) -> Self {
         let planner = Planner::new(settings.parallelism);
         let catalog = Catalog::keeping_results();
-        Self { settings, catalog, planner, jobs: vec![], open: BTreeSet::new(), ended: false }
+        Self { settings, catalog, planner, jobs: vec![], open: vec![], ended: false }
     }
 
     /// Runs the statements of `text`; nothing of it happens unless all of it can be planned.
@@ -51,8 +52,9 @@ impl Session {
         let planned = PlannedApplication::plan_after(text, &self.settings, self.catalog.clone())?;
         self.catalog = planned.catalog;
         for stream in self.catalog.memory_streams() {
-            if !self.ended && self.open.insert(stream.name().to_owned()) {
+            if !self.ended && !self.open.iter().any(|open| Arc::ptr_eq(open, stream)) {
                 stream.keep_open();
+                self.open.push(Arc::clone(stream));
             }
         }
         let mut answer = match planned.answers.as_slice() {
@@ -145,19 +147,15 @@ impl Session {
     /// Ends the streams that no job writes, and waits for the end of every job; fails as the first that failed.
     pub fn end_inputs(&mut self, limit: Duration) -> Result<()> {
         self.ended = true;
-        for name in std::mem::take(&mut self.open) {
-            if let Some(stream) = self.catalog.memory(&name) {
-                stream.let_end();
-            }
-        }
+        std::mem::take(&mut self.open).iter().for_each(|stream| stream.let_end());
         let ends: Vec<Result<()>> = self.jobs.iter_mut().map(|job| job.finish(limit)).collect();
         ends.into_iter().collect()
     }
 }
 
 fn settle(job: &mut SessionJob, catalog: &Catalog, limit: Duration) -> Result<()> {
-    let wanted = |name: &str| {
-        let stream = catalog.memory(name);
+    let wanted = |(name, follows_table): (&str, bool)| {
+        let stream = if follows_table { catalog.table_changes(name) } else { catalog.memory(name) };
         TakenIn {
             records: stream.as_ref().map_or(0, |stream| u64::try_from(stream.rows()).unwrap_or(0)),
             promised: stream.map_or(Watermark::NONE, |stream| stream.promised()),

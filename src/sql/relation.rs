@@ -52,9 +52,39 @@ pub struct Relation {
     pub changelog: bool,
     /// The hidden columns that rows bring with them from another job of the application.
     pub carried: Vec<SystemColumn>,
+    /// What a query reads that follows the relation, where it is a table and passes its changes on.
+    pub changes: Option<TableChanges>,
+    /// Whether the relation is what follows a table: its rows, and then its changes.
+    pub of_table: bool,
+}
+
+/// How the rows of a table change.
+#[derive(Debug, Clone)]
+pub struct TableChanges {
+    /// The rows, and then their changes, as a stream with the name of the table.
+    pub stream: Arc<Relation>,
+    /// Whether nothing changes once the table is ready.
+    pub settled: bool,
 }
 
 impl Relation {
+    /// Returns whether rows are withdrawn again where the relation is followed.
+    pub fn withdraws(&self) -> bool {
+        self.changes.as_ref().map_or(self.changelog, |changes| changes.stream.changelog)
+    }
+
+    /// Returns whether what follows the relation comes to an end.
+    pub fn ends(&self) -> bool {
+        self.changes
+            .as_ref()
+            .map_or_else(|| self.source.is_bounded(), |changes| changes.stream.source.is_bounded())
+    }
+
+    /// Returns whether the relation is a table that stays as it is once it is ready.
+    pub fn stands_still(&self) -> bool {
+        self.changes.as_ref().is_some_and(|changes| changes.settled)
+    }
+
     /// Returns whether a row of a changelog has the same value in a system column when it is withdrawn as when it came.
     pub fn is_lasting(&self, column: SystemColumn) -> bool {
         match column {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::mem::take;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int8Array, RecordBatch, RecordBatchOptions};
-use arrow::compute::{filter_record_batch, interleave, not};
+use arrow::array::{Array, ArrayRef, BooleanArray, Int8Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::{filter_record_batch, interleave, not, take_record_batch};
 use arrow::datatypes::SchemaRef;
 
 use super::equality::Pairs;
@@ -42,6 +42,8 @@ pub(super) struct Store {
     waiting_bytes: usize,
     /// Whether there is something that the last snapshot does not have.
     changed: bool,
+    /// Whether a row that goes takes only its equal with it, and not any row of its key.
+    whole_rows: bool,
     small_offsets: bool,
 }
 
@@ -59,6 +61,30 @@ impl Joined {
     fn ordinals(&self) -> std::ops::Range<u32> {
         0..row_number(self.rows.num_rows())
     }
+
+    /// Returns what the rows come to: those that go, and after them those that come, each once; none where all come.
+    fn net(&self) -> Result<Option<Self>> {
+        let Some(weights) = &self.weights else { return Ok(None) };
+        let keys = Keys::try_new(self.rows.columns().to_vec(), self.rows.num_rows())?;
+        let (index, _) = KeyIndex::build(&keys, Holding::All, true)?;
+        let all: Vec<u32> = self.ordinals().collect();
+        let columns: Vec<&ArrayRef> = self.rows.columns().iter().collect();
+        let firsts = index.find(&keys, &all, &columns)?;
+        let (mut going, mut coming) = (vec![], vec![]);
+        for (row, first) in all.into_iter().zip(firsts).filter(|(row, first)| row == first) {
+            let sum: i64 = index.chain(first).map(|equal| i64::from(weights.value(equal as usize))).sum();
+            match sum.signum() {
+                -1 => going.push(row),
+                1 => coming.push(index.chain(first).last().unwrap_or(row)),
+                _ => {}
+            }
+        }
+        coming.sort_unstable();
+        let weights = going.iter().map(|_| -1).chain(coming.iter().map(|_| 1));
+        let weights = Some(Int8Array::from_iter_values(weights));
+        let places = UInt32Array::from_iter_values(going.iter().chain(&coming).copied());
+        Ok(Some(Self { rows: take_record_batch(&self.rows, &places)?, weights }))
+    }
 }
 
 impl Store {
@@ -75,7 +101,12 @@ impl Store {
             waiting_rows: 0,
             waiting_bytes: 0,
             changed: false,
+            whole_rows: false,
         }
+    }
+
+    pub(super) fn matches_whole_rows(&mut self, whole_rows: bool) {
+        self.whole_rows = whole_rows;
     }
 
     /// Takes changes in, to be settled with others.
@@ -127,6 +158,8 @@ impl Store {
 
     /// The last row of each key replaces that key's row, or deletes it.
     fn upsert(&mut self, joined: &Joined, wants_changes: bool) -> Result<Option<ChangeBatch>> {
+        let net = if self.whole_rows { joined.net()? } else { None };
+        let joined = net.as_ref().unwrap_or(joined);
         let rows = joined.rows.num_rows();
         let keys = Keys::try_new(chosen(joined.rows.columns(), &self.key), rows)?;
         let (index, superseded) = KeyIndex::build(&keys, Holding::Latest, true)?;
@@ -137,8 +170,12 @@ impl Store {
         for row in joined.ordinals().filter(|&row| !joined.inserts(row)) {
             kept[row as usize] = false;
         }
+        if self.whole_rows {
+            let same = self.equal(&old, joined, |row| !joined.inserts(row))?;
+            old.retain(|place| joined.inserts(place.probe) || same[place.probe as usize]);
+        }
         if wants_changes {
-            let same = self.unchanged(&old, joined)?;
+            let same = self.equal(&old, joined, |row| joined.inserts(row))?;
             for place in old.iter().filter(|place| same[place.probe as usize]) {
                 kept[place.probe as usize] = false;
             }
@@ -161,11 +198,11 @@ impl Store {
         Ok(changes)
     }
 
-    /// Returns for each row whether it is the one that its key has.
-    fn unchanged(&self, old: &[Place], joined: &Joined) -> Result<Vec<bool>> {
+    /// Returns for each of some rows whether it is the one that its key has; false for others.
+    fn equal(&self, old: &[Place], joined: &Joined, wanted: impl Fn(u32) -> bool) -> Result<Vec<bool>> {
         let mut same = vec![false; joined.rows.num_rows()];
         let mut by_run: BTreeMap<usize, Pairs> = BTreeMap::new();
-        for place in old.iter().filter(|place| joined.inserts(place.probe)) {
+        for place in old.iter().filter(|place| wanted(place.probe)) {
             by_run.entry(place.run).or_default().push(place.probe, place.row);
         }
         let others: Vec<usize> =

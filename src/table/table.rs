@@ -118,6 +118,13 @@ impl TableWriter {
         &self.table
     }
 
+    /// Makes the writer take rows of weight −1 for rows that it was given before: one deletes its equal, and not what has
+    /// its key by now, whatever the order in which those of one epoch come.
+    pub fn of_changelog(self) -> Self {
+        self.table.store.lock().matches_whole_rows(true);
+        self
+    }
+
     /// Takes changes in. With a key, rows of weight +1 replace the row of their key, and those of −1 delete it; the
     /// last one of a key counts. Without one, rows are added, and one equal row that came before is taken out for each of −1.
     ///
@@ -172,7 +179,10 @@ impl TableWriter {
 
 impl Drop for TableWriter {
     fn drop(&mut self) {
-        self.table.store.lock().reset(&self.table.snapshot());
+        let mut store = self.table.store.lock();
+        store.reset(&self.table.snapshot());
+        store.matches_whole_rows(false);
+        drop(store);
         self.table.has_writer.store(false, Ordering::Release);
     }
 }

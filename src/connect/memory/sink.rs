@@ -23,6 +23,11 @@ impl MemorySinkConnector {
         Self { stream, form: ChangelogForm::AppendOnly, carries_time: false }
     }
 
+    /// Creates the sink that fills a table: what withdraws rows deletes those of their keys.
+    pub fn of_table(stream: Arc<MemoryStream>) -> Self {
+        Self { stream, form: ChangelogForm::Upsert, carries_time: false }
+    }
+
     /// Creates the sink of a query that other jobs read.
     pub fn between_jobs(stream: Arc<MemoryStream>) -> Self {
         Self { stream, form: ChangelogForm::Op, carries_time: true }

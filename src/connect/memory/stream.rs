@@ -47,6 +47,8 @@ struct State {
     /// that was written while there were such.
     behind_writers: usize,
     there: i64,
+    /// Whether a reader that has not begun holds nobody back: it may be waiting for what is written.
+    patient: bool,
     /// Where each reader is, where rows are dropped once all have read them.
     readers: Option<Vec<Option<i64>>>,
 }
@@ -68,6 +70,14 @@ impl MemoryStream {
     /// Creates a stream that drops rows once its readers, which must all be known before the first row, have them.
     pub fn between_jobs(name: &str, schema: SchemaRef) -> Arc<Self> {
         Self::new(name, schema, Some(vec![]))
+    }
+
+    /// Creates the stream of a table's rows and changes: it drops them once its readers have them, who may wait for the
+    /// table before they begin to read.
+    pub fn of_table(name: &str, schema: SchemaRef) -> Arc<Self> {
+        let stream = Self::between_jobs(name, schema);
+        stream.state.lock().patient = true;
+        stream
     }
 
     fn new(name: &str, schema: SchemaRef, readers: Option<Vec<Option<i64>>>) -> Arc<Self> {
@@ -271,8 +281,8 @@ impl State {
         if self.in_turn && readers.len() > 1 {
             return 0;
         }
-        let slowest = readers.iter().filter_map(|place| *place).min();
-        slowest.map_or(0, |slowest| self.end - slowest)
+        let reading = readers.iter().filter_map(|place| *place).filter(|place| !self.patient || *place > 0);
+        reading.min().map_or(0, |slowest| self.end - slowest)
     }
 
     fn drop_read(&mut self) {

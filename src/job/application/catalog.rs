@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{Schema, SchemaRef};
 use sqlparser::ast::Query;
 
+use super::columns::{check_columns, columns_of};
 use super::destination::{Given, changes_unread};
 use super::settings::Settings;
 use super::tables::{DeclaredTable, no_key, take_table_options};
-use crate::config::{
-    Entry, Origin, environment_entries, parse_data_type, parse_fields, substitute, with_config_file,
-};
+use crate::config::{Entry, Origin, environment_entries, parse_fields, substitute, with_config_file};
 use crate::connect::error_table::{ERROR_TABLE, ErrorTableConnector, error_columns};
 use crate::connect::memory::{MemorySinkConnector, MemorySourceConnector, MemoryStream};
 use crate::connect::predecessor::{Direction, Translated, translate, uri_entries};
@@ -49,12 +48,12 @@ pub(super) struct DeclaredStream {
     /// The columns of the primary key.
     pub(super) key: Vec<String>,
     /// What it is when read.
-    source: Option<DeclaredSource>,
+    pub(super) source: Option<DeclaredSource>,
     /// What it is when written.
     pub(super) sink: Option<Arc<dyn SinkConnector>>,
     /// The stream in memory, if it is one.
     pub(super) memory: Option<Arc<MemoryStream>>,
-    watermark: Option<(String, i64)>,
+    pub(super) watermark: Option<(String, i64)>,
     relation: Option<Arc<Relation>>,
     /// The function that keeps others from reading its changes: what it gave once it does not give again.
     volatile: Option<String>,
@@ -84,19 +83,20 @@ impl Catalog {
         self.streams.iter().filter_map(|(name, declared)| Some((name.as_str(), declared.table.as_ref()?)))
     }
 
-    /// Returns all streams in memory.
+    /// Returns the rows of a table and then its changes, where they are kept for whoever asks.
+    pub fn table_changes(&self, name: &str) -> Option<&Arc<MemoryStream>> {
+        self.streams.get(name)?.table.as_ref()?.changes.as_ref()
+    }
+
+    /// Returns all streams in memory, and the changes of all tables.
     pub fn memory_streams(&self) -> impl Iterator<Item = &Arc<MemoryStream>> {
-        self.streams.values().filter_map(|stream| stream.memory.as_ref())
+        let tables = self.tables().filter_map(|(_, table)| table.changes.as_ref());
+        self.streams.values().filter_map(|stream| stream.memory.as_ref()).chain(tables)
     }
 
     /// Returns a declared stream.
     pub(super) fn get(&self, name: &str) -> Option<&DeclaredStream> {
         self.streams.get(name)
-    }
-
-    /// Returns a declared stream, to be changed.
-    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut DeclaredStream> {
-        self.streams.get_mut(name)
     }
 
     /// Returns the names of all streams and views.
@@ -139,9 +139,12 @@ impl Catalog {
         } else {
             self.outside(name, columns, entries, Direction::Both, settings)?
         };
+        if let Some(stream) = declared.memory.as_ref().filter(|_| is_table) {
+            declared.sink = Some(Arc::new(MemorySinkConnector::of_table(Arc::clone(stream))));
+        }
         declared.watermark = watermark;
         declared.key.clone_from(&statement.primary_key);
-        declared.table = is_table.then(|| DeclaredTable::new(name, retention));
+        declared.table = is_table.then(|| DeclaredTable::new(name, self.keeps_results, in_memory, retention));
         if let Some(columns) = &declared.columns {
             check_columns(columns, &declared)?;
         }
@@ -216,6 +219,8 @@ impl Catalog {
             table: None,
             changelog: false,
             carried: vec![],
+            changes: None,
+            of_table: false,
         };
         let declared = DeclaredStream { relation: Some(Arc::new(relation)), ..DeclaredStream::default() };
         self.streams.insert(ERROR_TABLE.to_owned(), declared);
@@ -239,6 +244,8 @@ impl Catalog {
             table: None,
             changelog: given.changelog,
             carried: carried.collect(),
+            changes: None,
+            of_table: false,
         };
         let known = self.streams.entry(name.to_owned()).or_default();
         known.relation = Some(Arc::new(relation));
@@ -406,22 +413,6 @@ fn in_memory_stream(
     })
 }
 
-fn check_columns(columns: &SchemaRef, declared: &DeclaredStream) -> Result<()> {
-    let has = |name: &str| columns.fields().iter().any(|field| field.name().eq_ignore_ascii_case(name));
-    let list = || columns.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ");
-    let event_time = declared.source.as_ref().and_then(|source| source.time.field.as_deref());
-    let watermark = declared.watermark.as_ref().map(|(column, _)| column.as_str());
-    let named = [("event time field", event_time), ("watermark column", watermark)];
-    let keys = declared.key.iter().map(|key| ("key column", Some(key.as_str())));
-    for (what, name) in named.into_iter().chain(keys) {
-        if let Some(name) = name.filter(|name| !has(name)) {
-            return Err(Error::invalid(format!("{what} `{name}` is not a column"))
-                .with_hint(format!("columns here: {}", list())));
-        }
-    }
-    Ok(())
-}
-
 fn relation(
     name: &str,
     schema: &SchemaRef,
@@ -467,17 +458,9 @@ fn relation(
         table: None,
         changelog: false,
         carried: vec![],
+        changes: None,
+        of_table: false,
     })
-}
-
-/// Turns declared columns into fields.
-fn columns_of(columns: &[crate::sql::Column]) -> Result<SchemaRef> {
-    let fields = columns.iter().map(|column| {
-        let data_type = parse_data_type(&column.data_type.to_string());
-        let data_type = data_type.map_err(|error| error.with_span(column.span.clone()))?;
-        Ok(Field::new(&column.name, data_type, !column.not_null && !column.primary_key))
-    });
-    Ok(Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?)))
 }
 
 /// Turns a `WITH` list into entries, variables replaced.

@@ -84,8 +84,12 @@ fn scan_lines(scan: &ScanPlan, plan: &StreamPlan, compiler: &Compiler<'_>) -> Re
     let relation = &scan.relation;
     let columns: Vec<&str> =
         scan.columns.iter().map(|&column| relation.schema.field(column).name().as_str()).collect();
-    let mut lines =
-        vec![format!("read `{}` from {}: {}", relation.name, relation.source.describe(), columns.join(", "))];
+    let columns = columns.join(", ");
+    let mut lines = vec![if relation.of_table {
+        format!("read the rows of table `{}`, then its changes: {columns}", relation.name)
+    } else {
+        format!("read `{}` from {}: {columns}", relation.name, relation.source.describe())
+    }];
     let time = match &relation.event_time {
         Some(time) => {
             format!("event time `{}`, watermark {} ms behind it", time.column, relation.watermark.bound_ms)

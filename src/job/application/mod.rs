@@ -6,6 +6,7 @@
 mod advice;
 mod answers;
 mod catalog;
+mod columns;
 mod destination;
 mod explain;
 mod graph;

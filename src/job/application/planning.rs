@@ -23,6 +23,7 @@ use crate::connect::{ChangelogForm, SinkConnector};
 use crate::error::{Error, Result};
 use crate::job::{JobOptions, Mode, TableLoad};
 use crate::sql::plan::{Emission, Inputs, Planner, Shape, StreamPlan, adopt_event_times};
+use crate::sql::relation::Relation;
 use crate::sql::{EmitMode, RelationKind, Statement, mark, on_large_stack, parse_application};
 
 /// What a job runs.
@@ -120,6 +121,8 @@ pub(super) struct Planning<'a> {
     pub(super) own_tables: Vec<OwnTable>,
     /// What makes rows for others.
     pub(super) makers: Vec<Maker>,
+    /// The tables that others follow.
+    pub(super) followed: BTreeSet<String>,
 }
 
 impl<'a> Planning<'a> {
@@ -140,6 +143,7 @@ impl<'a> Planning<'a> {
             own_views: vec![],
             own_tables: vec![],
             makers: vec![],
+            followed: BTreeSet::new(),
         }
     }
 
@@ -253,6 +257,7 @@ impl<'a> Planning<'a> {
             Ok(work) => work,
             Err(error) => return Err(self.all_errors((&query.query, &query.span), &inputs, error)),
         };
+        self.note_followed(&work);
         let waits = self.waits(&query, &groups, &job_options)?;
         self.add_job(query, work, destination, job_options, waits)
     }
@@ -322,14 +327,15 @@ impl<'a> Planning<'a> {
         if given == Some(Mode::Batch) {
             return batch();
         }
-        let bounded = query.reads.iter().filter_map(|name| inputs.relations.get(name));
-        let bounded =
-            bounded.clone().count() > 0 && bounded.clone().all(|relation| relation.source.is_bounded());
         let read = || query.reads.iter().filter_map(|name| inputs.relations.get(name));
-        if query.emit.is_none() && read().count() > 0 && read().all(|relation| relation.table.is_some()) {
-            self.refuse_changing(query)?;
+        let only_tables = read().count() > 0 && read().all(|relation| relation.table.is_some());
+        if only_tables && query.emit.is_none() && !self.follows_tables(query) {
             return batch();
         }
+        let ends = |relation: &Arc<Relation>| {
+            if only_tables { relation.ends() } else { relation.source.is_bounded() }
+        };
+        let bounded = read().count() > 0 && read().all(ends);
         let once = query.is_select && given.is_none() && (bounded || query.reads_nothing);
         let emit = query.emit.map(|mode| match mode {
             EmitMode::Changes => Emission::Changes,

@@ -12,7 +12,7 @@ use super::reading::Reading;
 use super::statements::{Explaining, Query, Target as To};
 use super::table_connector::TableConnector;
 use crate::config::Entry;
-use crate::connect::memory::{MemorySinkConnector, MemoryStream};
+use crate::connect::memory::{MemorySinkConnector, MemorySourceConnector, MemoryStream};
 use crate::connect::predecessor::{Groups, split_by_name};
 use crate::connect::{OptionDoc, Options, SinkConnector};
 use crate::error::{Error, Result};
@@ -21,7 +21,7 @@ use crate::sql::mark;
 use crate::sql::plan::{
     OnMissing, OperatorKind, OperatorPlan, PortPlan, ScanPlan, StreamPlan, Target, scan_plan,
 };
-use crate::sql::relation::Relation;
+use crate::sql::relation::{Relation, TableChanges};
 use crate::table::{Retention, Table};
 use crate::time::WatermarkStrategy;
 
@@ -33,24 +33,42 @@ pub(super) struct DeclaredTable {
     pub(super) table: Option<Arc<Table>>,
     /// What it is filled from, where no query fills it.
     pub(super) feed: Option<Arc<Relation>>,
-    /// Its changes, where they are kept for whoever asks.
+    /// Its rows and then its changes, for those who follow it.
     pub(super) changes: Option<Arc<MemoryStream>>,
-    /// Whether it changes for as long as the application runs.
-    pub(super) is_endless: bool,
+    /// Whether these stay for whoever asks later, as in a session.
+    keeps_changes: bool,
+    /// Whether statements fill it.
+    is_fed: bool,
+    /// Whether it may change when it is ready.
+    pub(super) goes_on: bool,
     /// For how long its rows stay, where its declaration says it.
     pub(super) retention: Option<Duration>,
 }
 
 impl DeclaredTable {
-    pub(super) fn new(name: &str, retention: Option<Duration>) -> Self {
+    /// Creates a table without columns; in a session `keeps_changes`, and one that `is_fed` by statements goes on there.
+    pub(super) fn new(name: &str, keeps_changes: bool, is_fed: bool, retention: Option<Duration>) -> Self {
         Self {
             load: TableLoad::new(name),
             table: None,
             feed: None,
             changes: None,
-            is_endless: false,
+            keeps_changes,
+            is_fed,
+            goes_on: false,
             retention,
         }
+    }
+
+    /// Makes what others read who follow `table`.
+    fn follow(&mut self, table: &Arc<Table>, ends: bool, withdraws: bool) -> TableChanges {
+        let make = if self.keeps_changes { MemoryStream::keeping_all } else { MemoryStream::of_table };
+        let stream = make(table.name(), Arc::clone(table.schema()));
+        self.changes = Some(Arc::clone(&stream));
+        let source = Arc::new(MemorySourceConnector::new(stream, ends));
+        let stream =
+            Relation { source, table: None, changelog: withdraws, of_table: true, ..relation(table) };
+        TableChanges { stream: Arc::new(stream), settled: !self.goes_on }
     }
 
     /// Makes the table that `feed` fills, and returns it as queries see it.
@@ -68,10 +86,12 @@ impl DeclaredTable {
         let schema = without_nulls(&feed.schema, &ordinals);
         let table = table(&feed.name, Arc::clone(&schema), ordinals)?;
         self.table = Some(Arc::clone(&table));
-        self.is_endless = !feed.source.is_bounded();
+        let ends = feed.source.is_bounded();
+        self.goes_on = !ends || (self.keeps_changes && self.is_fed);
+        let changes = Some(self.follow(&table, ends, true));
         let feed = Arc::new(from_the_start(Relation { schema, ..feed }));
         self.feed = Some(Arc::clone(&feed));
-        Ok(Relation { versions: Some(feed), ..relation(&table) })
+        Ok(Relation { versions: Some(feed), changes, ..relation(&table) })
     }
 }
 
@@ -142,6 +162,8 @@ fn relation(table: &Arc<Table>) -> Relation {
         versions: None,
         changelog: false,
         carried: vec![],
+        changes: None,
+        of_table: false,
     }
 }
 
@@ -188,7 +210,7 @@ fn keep_in(plan: &mut StreamPlan, table: &Arc<Table>, retention: Option<Retentio
         }
     }
     plan.operators.push(OperatorPlan {
-        kind: OperatorKind::KeyedTable { table: Arc::clone(table), emits, retention },
+        kind: OperatorKind::KeyedTable { table: Arc::clone(table), emits, retention, exact: plan.changelog },
         ports: vec![PortPlan { schema: Arc::clone(&plan.output), exchange: None }],
         steps: vec![],
         target: Target::Sink,
@@ -242,16 +264,44 @@ impl Planning<'_> {
         }));
     }
 
-    /// Fails for a query that would have to follow the changes of the tables that it reads.
-    pub(super) fn refuse_changing(&self, query: &Query) -> Result<()> {
-        let follows = !query.is_select && query.explain != Explaining::Analyze;
-        let mut changing = self.catalog.tables().filter(|(name, table)| {
-            let is_fed = self.catalog.keeps_results && self.catalog.memory(name).is_some();
-            query.reads.contains(*name) && (table.is_endless || is_fed)
-        });
-        match changing.next().filter(|_| follows) {
-            Some((name, _)) => Err(crate::sql::plan::rows_of_table(name)),
-            None => Ok(()),
+    /// Returns whether a query of tables only goes on with their changes.
+    pub(super) fn follows_tables(&self, query: &Query) -> bool {
+        let mut read = self.catalog.tables().filter(|(name, _)| query.reads.contains(*name));
+        !query.is_select && query.explain != Explaining::Analyze && read.any(|(_, table)| table.goes_on)
+    }
+
+    /// Notes the tables that a job follows.
+    pub(super) fn note_followed(&mut self, work: &Work) {
+        let Work::Stream(plan) = work else { return };
+        let followed = plan.scans.iter().map(|scan| &scan.relation).filter(|relation| relation.of_table);
+        self.followed.extend(followed.map(|relation| relation.name.clone()));
+    }
+
+    /// Makes the jobs that keep tables which others follow pass the changes on; in a session all do.
+    fn pass_changes_on(&mut self) {
+        for job in self.jobs.iter_mut().filter(|job| job.explain == Explaining::No) {
+            let Some(kept) = &job.keeps else { continue };
+            let declared = self.catalog.get(kept.table.name()).and_then(|declared| declared.table.as_ref());
+            let is_followed = self.followed.contains(kept.table.name()) && !self.catalog.keeps_results;
+            let Some(stream) = declared.and_then(|table| table.changes.clone()).filter(|_| is_followed)
+            else {
+                continue;
+            };
+            let changes = sink_of(&kept.table, Some(&stream));
+            job.sink = match &mut job.work {
+                Work::Stream(plan) => {
+                    if let Some(OperatorKind::KeyedTable { emits, .. }) =
+                        plan.operators.last_mut().map(|last| &mut last.kind)
+                    {
+                        *emits = true;
+                    }
+                    changes
+                }
+                Work::Batch(_) => {
+                    Arc::new(TableConnector::loaded_by(&kept.table, &kept.load.load, Some(changes)))
+                }
+            };
+            self.between.push(stream);
         }
     }
 
@@ -269,6 +319,7 @@ impl Planning<'_> {
             }
         }
         self.jobs.splice(0..0, jobs);
+        self.pass_changes_on();
         self.order_loads();
     }
 
@@ -296,18 +347,15 @@ impl Planning<'_> {
             volatile: None,
             group_key: None,
         };
-        let changes = self.changes_of(table);
         let time = feed.event_time.as_ref().map(|time| time.column.as_str());
         let retention = retention(table, time, declared.retention.or(options.retention))?;
+        let changes = declared.changes.as_ref().filter(|_| self.catalog.keeps_results);
         keep_in(&mut plan, table, retention, changes.is_some());
-        if let Some(declared) = self.catalog.get_mut(&own.name).and_then(|declared| declared.table.as_mut()) {
-            declared.changes.clone_from(&changes);
-        }
         let before = self.text.get(..own.span.start).unwrap_or_default();
         Ok(Some(PlannedJob {
             name: own.name.clone(),
             sql_line: before.matches('\n').count() + 1,
-            sink: sink_of(table, changes.as_ref()),
+            sink: sink_of(table, changes),
             shared_sink: None,
             output: Arc::clone(&plan.output),
             key: table.key().to_vec(),
@@ -338,12 +386,6 @@ impl Planning<'_> {
         KeptTable { table: Arc::clone(table), load, is_all }
     }
 
-    /// Returns the stream that keeps the changes of a table for whoever asks, in a session.
-    fn changes_of(&self, table: &Arc<Table>) -> Option<Arc<MemoryStream>> {
-        let keeps = self.catalog.keeps_results;
-        keeps.then(|| MemoryStream::keeping_all(table.name(), Arc::clone(table.schema())))
-    }
-
     /// Makes the result of a `CREATE TABLE … AS` a table; `sink` is what its statement names, if it does.
     pub(super) fn create_table(
         &mut self,
@@ -353,27 +395,25 @@ impl Planning<'_> {
         sink: Option<Arc<dyn SinkConnector>>,
     ) -> Result<(KeptTable, Arc<dyn SinkConnector>)> {
         let name = query.creates.as_deref().unwrap_or_default();
-        let (output, key, is_endless) = match &mut *work {
+        let in_memory = |relation: &Relation| {
+            self.catalog.keeps_results && (relation.of_table || self.catalog.memory(&relation.name).is_some())
+        };
+        let (output, key, ends, goes_on, withdraws) = match &mut *work {
             Work::Stream(plan) => {
+                let goes_on = plan.scans.iter().any(|scan| in_memory(&scan.relation));
                 for scan in &mut plan.scans {
                     scan.relation = Arc::new(from_the_start(Relation::clone(&scan.relation)));
                 }
-                let is_endless = plan.scans.iter().any(|scan| !scan.relation.source.is_bounded());
-                (Arc::clone(&plan.output), plan.group_key.clone(), is_endless)
+                let ends = plan.scans.iter().all(|scan| scan.relation.source.is_bounded());
+                (Arc::clone(&plan.output), plan.group_key.clone(), ends, goes_on || !ends, plan.changelog)
             }
             Work::Batch(plan) => {
-                (Arc::clone(plan.schema().inner()), crate::sql::plan::group_key(plan), false)
+                (Arc::clone(plan.schema().inner()), crate::sql::plan::group_key(plan), true, false, false)
             }
         };
         let key = if query.key.is_empty() { key.unwrap_or_default() } else { query.key.clone() };
         let columns: Vec<String> = key.iter().map(|&column| output.field(column).name().clone()).collect();
         let table = table(name, output, key)?;
-        let mut declared = DeclaredTable::new(name, options.retention);
-        let is_all = sink.is_none();
-        if is_all {
-            declared.changes = self.changes_of(&table);
-        }
-        let changes = declared.changes.as_ref();
         let retention = match &*work {
             Work::Stream(plan) => {
                 retention(&table, plan.time_columns.first().map(String::as_str), options.retention)?
@@ -384,6 +424,12 @@ impl Planning<'_> {
             }
             Work::Batch(_) => None,
         };
+        let mut declared = DeclaredTable::new(name, self.catalog.keeps_results, false, options.retention);
+        declared.goes_on = goes_on;
+        let is_all = sink.is_none();
+        let withdraws = withdraws || retention.is_some() || !table.key().is_empty();
+        let followed = is_all.then(|| declared.follow(&table, ends, withdraws));
+        let changes = declared.changes.as_ref().filter(|_| self.catalog.keeps_results);
         let sink = match (sink, work) {
             (Some(sink), Work::Stream(plan)) => {
                 keep_in(plan, &table, retention, true);
@@ -404,11 +450,10 @@ impl Planning<'_> {
                 .with_hint(format!("create the table, then write it: INSERT INTO … SELECT * FROM {name}")));
             }
         };
-        declared.is_endless = is_endless;
         declared.table = Some(Arc::clone(&table));
         let kept = self.kept(&table, &declared.load, options, is_all);
         if query.explain == Explaining::No {
-            self.catalog.add_table(relation(&table), columns, declared);
+            self.catalog.add_table(Relation { changes: followed, ..relation(&table) }, columns, declared);
         }
         Ok((kept, sink))
     }

@@ -95,7 +95,7 @@ pub(super) fn needs_time(plan: &LogicalPlan) -> DataFusionResult<bool> {
 /// Makes rows carry their time, and replaces the window placeholders.
 pub(super) fn attach_time(plan: LogicalPlan, rules: TimeRules) -> DataFusionResult<LogicalPlan> {
     match plan {
-        LogicalPlan::TableScan(scan) => attach_scan(scan),
+        LogicalPlan::TableScan(scan) => attach_scan(scan, rules),
         LogicalPlan::SubqueryAlias(alias) => {
             let input = attach_time(Arc::unwrap_or_clone(alias.input), rules)?;
             Ok(LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(input), alias.alias)?))
@@ -145,11 +145,15 @@ pub(super) fn without_hidden(plan: LogicalPlan) -> DataFusionResult<LogicalPlan>
     Ok(LogicalPlan::Projection(Projection::try_new(visible, Arc::new(plan))?))
 }
 
-fn attach_scan(scan: TableScan) -> DataFusionResult<LogicalPlan> {
+fn attach_scan(scan: TableScan, rules: TimeRules) -> DataFusionResult<LogicalPlan> {
     let provider = source_as_provider(&scan.source)?;
     let Some(table) = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<RelationTable>() else {
         return Ok(LogicalPlan::TableScan(scan));
     };
+    // The rows of a table that is followed have no time.
+    if table.relation.table.is_some() && rules.lateness != Lateness::Never {
+        return Ok(LogicalPlan::TableScan(scan));
+    }
     if table.relation.changelog {
         return attach_changes(scan, table);
     }

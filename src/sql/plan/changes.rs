@@ -1,8 +1,10 @@
 //! What a plan over changes asks for: rows that are the same when they are withdrawn as when they came.
 
+use datafusion::common::JoinType;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
 
+use super::attach_join::reads_only_tables;
 use super::repeatable::volatile_in;
 use super::stream_plan::{OperatorPlan, ScanPlan, Target};
 use super::window_trace::relation_of;
@@ -12,11 +14,16 @@ use crate::sql::relation::SystemColumn;
 /// Returns whether `plan` lets changes that it reads through to its result.
 pub(super) fn lets_changes_through(plan: &LogicalPlan) -> bool {
     match plan {
-        LogicalPlan::TableScan(scan) => relation_of(scan).is_some_and(|relation| relation.changelog),
+        LogicalPlan::TableScan(scan) => relation_of(scan).is_some_and(|relation| relation.withdraws()),
+        // What is looked up has no changes of its own.
+        LogicalPlan::Join(join) => match (reads_only_tables(&join.left), reads_only_tables(&join.right)) {
+            (false, true) => lets_changes_through(&join.left),
+            (true, false) if join.join_type != JoinType::Full => lets_changes_through(&join.right),
+            _ => lets_changes_through(&join.left) || lets_changes_through(&join.right),
+        },
         LogicalPlan::Projection(_)
         | LogicalPlan::Filter(_)
         | LogicalPlan::SubqueryAlias(_)
-        | LogicalPlan::Join(_)
         | LogicalPlan::Union(_) => plan.inputs().into_iter().any(lets_changes_through),
         _ => false,
     }

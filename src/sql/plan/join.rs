@@ -7,7 +7,7 @@ use datafusion::logical_expr::{Join, LogicalPlan};
 
 use super::attach_join::reads_only_tables;
 use super::compile::Compiler;
-use super::lookup::{flipped, plan_lookup};
+use super::lookup::{flipped, plan_lookup, tables_of};
 use super::on_missing::table_below;
 use super::repeatable::require_repeatable_steps;
 use super::split::{Emission, Place, Splitter};
@@ -17,12 +17,23 @@ use super::version_join::plan_version_join;
 use crate::error::{Error, Result};
 use crate::table::RetryRule;
 
+/// What meets in a join that keeps both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meeting {
+    /// Rows of streams, or of tables that are followed.
+    Streams,
+    /// Rows and the versions of a table's rows.
+    Versions,
+    /// Rows that are withdrawn again, and those of a table that changes: neither side is larger than what it stands for.
+    Changes,
+}
+
 impl Splitter<'_> {
     /// Adds a join, whose rows go through `after` to `target`; returns whether its result withdraws rows.
     pub(super) fn join(
         &mut self,
         join: &Join,
-        mut after: Vec<StepPlan>,
+        after: Vec<StepPlan>,
         target: Target,
         place: Place,
     ) -> Result<bool> {
@@ -30,25 +41,37 @@ impl Splitter<'_> {
         let tables = (reads_only_tables(&join.left), reads_only_tables(&join.right));
         match tables {
             (false, true) if !version => {
-                let (after, target) = match plan_lookup(join, self.request.must_find)? {
-                    StepPlan::Lookup(lookup) if self.rule_of(join).is_some() => {
-                        (vec![], self.waiting_lookup(join, lookup, after, target)?)
+                let lookup = plan_lookup(join, self.request.must_find)?;
+                let stands_still = matches!(&lookup, StepPlan::Lookup(plan) if plan.stands_still);
+                let since = (self.scans.len(), self.operators.len());
+                let waits = self.rule_of(join).is_some();
+                let (steps, to) = match lookup {
+                    StepPlan::Lookup(lookup) if waits => {
+                        (vec![], self.waiting_lookup(join, lookup, after.clone(), target)?)
                     }
-                    step => {
-                        after.insert(0, step);
-                        (after, target)
-                    }
+                    step => (std::iter::once(step).chain(after.iter().cloned()).collect(), target),
                 };
-                if self.flow(&join.left, after, target, place)? {
-                    return Err(Error::not_yet("looking rows of a changelog up in a table")
-                        .with_hint("join the table below the aggregate, or give the aggregate a WINDOW"));
+                if !self.flow(&join.left, steps, to, place)? {
+                    return Ok(false);
                 }
-                Ok(false)
+                if waits {
+                    return Err(Error::not_yet("rows of a changelog that wait for a table")
+                        .with_hint("use another `on.missing`, or give the aggregate a WINDOW"));
+                }
+                if stands_still {
+                    return Ok(true);
+                }
+                // A row that is withdrawn must find what it found when it came: so both sides are kept.
+                self.scans.truncate(since.0);
+                self.operators.truncate(since.1);
+                self.refuse_must_find(&join.right)?;
+                self.streams(join, Meeting::Changes, after, target, place)
             }
             (true, false) if join.join_type != JoinType::Full => {
                 self.flow(&flipped(join)?, after, target, place)
             }
-            _ => self.streams(join, version, after, target, place),
+            _ if version => self.streams(join, Meeting::Versions, after, target, place),
+            _ => self.streams(join, Meeting::Streams, after, target, place),
         }
     }
 
@@ -88,11 +111,12 @@ impl Splitter<'_> {
     fn streams(
         &mut self,
         join: &Join,
-        version: bool,
+        meeting: Meeting,
         after: Vec<StepPlan>,
         target: Target,
         place: Place,
     ) -> Result<bool> {
+        let version = meeting == Meeting::Versions;
         if let Some(rewritten) = with_plain_keys(join)? {
             return self.flow(&rewritten, after, target, place);
         }
@@ -105,6 +129,7 @@ impl Splitter<'_> {
         let ends = [&join.left, &join.right]
             .iter()
             .all(|side| reads_only_tables(side) || self.require_bounded(side, "a join").is_ok());
+        let ends = ends || meeting == Meeting::Changes;
         let emit = self.request.emit.unwrap_or(self.request.unwindowed);
         let explicit = place != Place::BelowEnd && self.request.emit == Some(Emission::Changes);
         let tables = reads_only_tables(&join.left) && reads_only_tables(&join.right);
@@ -148,6 +173,18 @@ impl Splitter<'_> {
             self.add_steps(Target::Operator { operator: ordinal, port }, &steps, since);
         }
         Ok(withdraws)
+    }
+
+    /// Fails if each row must find something in a table that `plan` reads.
+    fn refuse_must_find(&self, plan: &LogicalPlan) -> Result<()> {
+        match tables_of(plan).iter().find(|table| self.request.must_find.contains(&table.name)) {
+            Some(table) => Err(Error::not_yet(format!(
+                "`{}.on.missing` = `fail` for rows that are withdrawn",
+                table.name
+            ))
+            .with_hint("use skip, null or defaults")),
+            None => Ok(()),
+        }
     }
 
     /// Adds steps to all that goes to `target`, of what was added since.

@@ -163,6 +163,7 @@ fn direct_lookup(
     Ok(LookupPlan {
         kind: join.join_type,
         must_find: must_find.contains(&table.relation.name),
+        stands_still: table.relation.stands_still(),
         side: LookupSide::Table(table.relation),
         keys,
         given: join.right.schema().fields().len(),
@@ -201,6 +202,7 @@ fn query_lookup(join: &Join) -> Result<LookupPlan> {
         output: Arc::clone(join.schema.inner()),
         null_aware: join.null_aware,
         must_find: false,
+        stands_still: tables_of(&join.right).iter().all(|table| table.stands_still()),
     })
 }
 

@@ -48,7 +48,7 @@ pub use group_key::group_key;
 pub use header_writes::{HeaderRules, gives_no_column, write_headers};
 pub use on_missing::OnMissing;
 pub use planner::{Inputs, Planner, Shape};
-pub use split::{Emission, rows_of_table, scan_plan};
+pub use split::{Emission, scan_plan};
 pub use stream_plan::{
     AggregatePlan, LookupPlan, LookupSide, OperatorKind, OperatorPlan, PortPlan, ScanPlan, StepPlan,
     StreamPlan, Target, WindowPlan,

@@ -13,7 +13,7 @@ use crate::sql::functions::settled_function;
 /// Not yet available: names the function.
 pub(super) fn require_repeatable_steps(steps: &[StepPlan]) -> Result<()> {
     let lookup = steps.iter().find_map(|step| match step {
-        StepPlan::Lookup(plan) => Some(plan.describe()),
+        StepPlan::Lookup(plan) if !plan.stands_still => Some(plan.describe()),
         _ => None,
     });
     if let Some(lookup) = lookup {
@@ -39,8 +39,9 @@ pub(super) fn volatile_in(steps: &[StepPlan]) -> Result<Option<String>> {
                 first_volatile(plan.keys.iter().chain(&plan.functions))?
             }
             StepPlan::RowWindows { time, .. } => volatile(time)?,
-            // Only rows that stay are looked up.
-            StepPlan::Lookup(_) => None,
+            StepPlan::Lookup(plan) => {
+                first_volatile(plan.keys.iter().map(|(key, _)| key).chain(&plan.condition))?
+            }
             StepPlan::Plan { node, .. } => first_volatile(&node.expressions())?,
         };
         if found.is_some() {

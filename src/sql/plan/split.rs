@@ -15,6 +15,7 @@ use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Projection, TableSc
 use crate::aggregate::{GroupColumn, Showing};
 use crate::error::{Error, Result};
 use crate::sql::plan::attach::KEPT;
+use crate::sql::plan::attach_join::reads_only_tables;
 use crate::sql::plan::changes::{lets_changes_through, volatile_at_last};
 use crate::sql::plan::compile::Compiler;
 use crate::sql::plan::errors::no_streaming_form;
@@ -187,15 +188,18 @@ impl Splitter<'_> {
         let Some(table) = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<RelationTable>() else {
             return Err(Error::not_yet(format!("reading `{}` in a stream", scan.table_name)));
         };
-        if table.relation.table.is_some() {
-            return Err(rows_of_table(&table.relation.name));
-        }
+        let relation = match (&table.relation.table, &table.relation.changes) {
+            (None, _) => Arc::clone(&table.relation),
+            (Some(_), Some(changes)) => Arc::clone(&changes.stream),
+            (Some(_), None) => return Err(rows_of_table(&table.relation.name)),
+        };
+        let withdraws = relation.changelog;
         let full = scan.source.schema();
         let wanted: Vec<usize> =
             scan.projection.clone().unwrap_or_else(|| (0..full.fields().len()).collect());
-        let scan = scan_plan(Arc::clone(&table.relation), &full, &wanted)?;
+        let scan = scan_plan(relation, &full, &wanted)?;
         self.scans.push(ScanPlan { steps: after, target, ..scan });
-        Ok(table.relation.changelog)
+        Ok(withdraws)
     }
 
     fn aggregate(
@@ -397,14 +401,18 @@ impl Splitter<'_> {
 
     /// Fails if a scan below `plan` never ends.
     pub(super) fn require_bounded(&self, plan: &LogicalPlan, what: &str) -> Result<()> {
-        for input in plan.inputs() {
+        let only_tables = reads_only_tables(plan);
+        // What is looked up need not end.
+        let asked = |input: &&LogicalPlan| only_tables || !reads_only_tables(input);
+        for input in plan.inputs().into_iter().filter(asked) {
             self.require_bounded(input, what)?;
         }
         let LogicalPlan::TableScan(scan) = plan else { return Ok(()) };
         let provider = source_as_provider(&scan.source)?;
         match (provider.as_ref() as &dyn std::any::Any).downcast_ref::<RelationTable>() {
-            Some(table) if !table.relation.source.is_bounded() => Err(Error::invalid(format!(
-                "{what} needs an input that ends, and stream `{}` does not",
+            Some(table) if !table.relation.ends() => Err(Error::invalid(format!(
+                "{what} needs an input that ends, and {} `{}` does not",
+                if table.relation.table.is_some() { "table" } else { "stream" },
                 table.relation.name
             ))
             .with_hint("bound the source: `'scan.end' = 'latest'` of a topic, `'rows'` of a generator, `'events'` of nexmark")),
@@ -413,10 +421,11 @@ impl Splitter<'_> {
     }
 }
 
-/// Returns the error for following the changes of a table.
-pub fn rows_of_table(name: &str) -> Error {
-    Error::not_yet(format!("reading the rows and changes of table `{name}` as a stream"))
-        .with_hint("`SELECT` over tables only runs once, on the rows that they have")
+/// Returns the error for following a table whose changes go elsewhere.
+fn rows_of_table(name: &str) -> Error {
+    Error::not_yet(format!("following table `{name}`, which has a sink of its own")).with_hint(format!(
+        "create it without a sink, and write its changes: INSERT INTO … SELECT * FROM {name}"
+    ))
 }
 
 /// Plans the reading of the columns `wanted` of `full`, which are a relation's columns and system columns after them.

@@ -161,6 +161,8 @@ pub struct LookupPlan {
     pub null_aware: bool,
     /// Whether a row that finds nothing is an error.
     pub must_find: bool,
+    /// Whether what a row finds stays the same once the job reads: then rows that are withdrawn can look too.
+    pub stands_still: bool,
 }
 
 impl LookupPlan {
@@ -341,6 +343,8 @@ pub enum OperatorKind {
         emits: bool,
         /// For how long its rows stay, if not until they are deleted.
         retention: Option<Retention>,
+        /// Whether a row that goes is one that came, and not only one of its key.
+        exact: bool,
     },
     /// Some rows of the front.
     Limit {
