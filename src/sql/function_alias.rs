@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use sqlparser::ast::helpers::attached_token::AttachedToken;
 use sqlparser::ast::{
     BinaryOperator, CaseWhen, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Value, VisitMut,
-    VisitorMut,
+    FunctionArgumentList, FunctionArguments, Ident, NullTreatment, ObjectName, ObjectNamePart, Query, Value,
+    VisitMut, VisitorMut,
 };
 
 use super::dialect::{IS_DISTINCT_FROM, IS_NOT_DISTINCT_FROM};
@@ -26,6 +26,8 @@ enum Rewrite {
     StringAgg,
     /// `CASE WHEN c THEN a ELSE b END`.
     If,
+    /// The element of `array_agg(x)` with that number, where it is an aggregate.
+    NthValue,
 }
 
 /// Every name that is rewritten.
@@ -46,6 +48,7 @@ const TABLE: &[(&str, Rewrite)] = &[
     ("listagg", Rewrite::StringAgg),
     ("minute", Rewrite::DatePart("minute")),
     ("month", Rewrite::DatePart("month")),
+    ("nth_value", Rewrite::NthValue),
     ("nvl", Rewrite::Name("coalesce")),
     ("quarter", Rewrite::DatePart("quarter")),
     ("second", Rewrite::DatePart("second")),
@@ -155,6 +158,11 @@ fn function(expr: &mut Expr) -> Result<()> {
             }
             rename(call, "string_agg");
         }
+        Rewrite::NthValue if call.over.is_some() => {}
+        Rewrite::NthValue => {
+            let element = nth_element(call)?;
+            *expr = element;
+        }
         Rewrite::If => {
             let mut given = std::mem::take(arguments(call, 2..=3)?).into_iter().map(plain);
             let (condition, result) = (given.next().flatten(), given.next().flatten());
@@ -167,6 +175,38 @@ fn function(expr: &mut Expr) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Returns the element of a list for `NTH_VALUE(x, n)`.
+fn nth_element(call: &mut Function) -> Result<Expr> {
+    let given = arguments(call, 2..=2)?;
+    let (place, value) = (given.pop().and_then(plain), given.first().cloned().and_then(plain));
+    let (Some(place), Some(value)) = (place, value) else {
+        return Err(Error::invalid("`NTH_VALUE` takes a value and a number"));
+    };
+    let mut element = call.clone();
+    rename(&mut element, "array_element");
+    (element.filter, element.null_treatment) = (None, None);
+    rename(call, "array_agg");
+    if call.null_treatment.take() == Some(NullTreatment::IgnoreNulls) {
+        let known = Expr::IsNotNull(Box::new(Expr::Nested(Box::new(value))));
+        call.filter = Some(Box::new(match call.filter.take() {
+            None => known,
+            Some(filter) => Expr::BinaryOp {
+                left: Box::new(Expr::Nested(filter)),
+                op: BinaryOperator::And,
+                right: Box::new(known),
+            },
+        }));
+    }
+    let args = [Expr::Function(call.clone()), place];
+    let args = args.map(|given| FunctionArg::Unnamed(FunctionArgExpr::Expr(given)));
+    element.args = FunctionArguments::List(FunctionArgumentList {
+        duplicate_treatment: None,
+        args: args.into(),
+        clauses: vec![],
+    });
+    Ok(Expr::Function(element))
 }
 
 fn rename(call: &mut Function, new: &str) {

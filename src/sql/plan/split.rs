@@ -329,11 +329,6 @@ impl Splitter<'_> {
             }
             None => given_window(&given)?,
         };
-        if aggregate.aggr_expr.iter().any(|function| function.to_string().contains("nth_value(")) {
-            // Its partial states only merge right over sorted input.
-            return Err(Error::not_yet("`NTH_VALUE` in a stream")
-                .with_hint("over bounded inputs, `--mode batch` runs it"));
-        }
         Ok(AggregatePlan {
             keys,
             window,
