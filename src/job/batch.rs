@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Receiver, bounded};
 use datafusion::catalog::default_table_source::{provider_as_source, source_as_provider};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
@@ -380,6 +380,17 @@ fn start_reading(scan: ScanPlan, shared: &Arc<Shared>) -> Result<Vec<Batches>> {
         })?;
     }
     spawn("reader", move || reader.run())?;
+    watch(ordinal, from_reader, senders, shared)?;
+    Ok(receivers)
+}
+
+/// Starts the thread that takes what the reader of the source with a number says beside its rows.
+fn watch(
+    ordinal: usize,
+    from_reader: Receiver<ToDriver>,
+    senders: Vec<tokio::sync::mpsc::Sender<DataFusionResult<RecordBatch>>>,
+    shared: &Arc<Shared>,
+) -> Result<()> {
     let told = Arc::clone(shared);
     spawn("watcher", move || {
         while let Ok(message) = from_reader.recv() {
@@ -395,8 +406,8 @@ fn start_reading(scan: ScanPlan, shared: &Arc<Shared>) -> Result<Vec<Batches>> {
                 _ => {}
             }
         }
-    })?;
-    Ok(receivers)
+    })
+    .map(drop)
 }
 
 #[derive(Debug)]

@@ -308,7 +308,8 @@ impl Source for ToldSource {
         let (start, end) = (self.next, self.next + 10);
         (self.next, self.left) = (end, self.left.saturating_sub(10));
         let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(start..end));
-        let payload = Payload::Rows(RecordBatch::try_new(Arc::clone(&self.schema), vec![ids])?);
+        let rows = RecordBatch::try_new(Arc::clone(&self.schema), vec![ids])?;
+        let payload = Payload::Rows(ChangeBatch::inserts(rows));
         let (start, end) = (Position(start), Position(end));
         Ok(Polled::Chunk(Chunk { partition: 0, start, end, payload, origin: None, watermark: None }))
     }
