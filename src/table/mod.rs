@@ -5,6 +5,7 @@
 //! beside them. So a [`TableSnapshot`] is a handful of shared pointers: readers see the end of an epoch for as long as
 //! they like, and the one [`TableWriter`] never waits for them. [`KeyedTable`] is the operator that writes.
 
+mod by_time;
 mod equality;
 mod key_filter;
 mod key_index;

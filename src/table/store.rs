@@ -8,6 +8,7 @@ use arrow::array::{Array, ArrayRef, BooleanArray, Int8Array, RecordBatch, Record
 use arrow::compute::{filter_record_batch, interleave, not, take_record_batch};
 use arrow::datatypes::SchemaRef;
 
+use super::by_time::ByTime;
 use super::equality::Pairs;
 use super::key_index::{Holding, KeyIndex};
 use super::keys::{Keys, check_row_count, chosen, row_number};
@@ -35,6 +36,8 @@ const MOST_SMALL_OFFSETS: usize = i32::MAX as usize;
 pub(super) struct Store {
     schema: SchemaRef,
     key: Vec<usize>,
+    /// The column that says which row of a key is the last, where that is not the one that comes last.
+    by_time: Option<usize>,
     indexes: Arc<[IndexSpec]>,
     runs: Vec<LiveRun>,
     waiting: Vec<ChangeBatch>,
@@ -96,6 +99,7 @@ impl Store {
             small_offsets: schema.fields().iter().any(|field| has_small_offsets(field.data_type())),
             schema,
             key,
+            by_time: None,
             runs: vec![],
             waiting: vec![],
             waiting_rows: 0,
@@ -107,6 +111,11 @@ impl Store {
 
     pub(super) fn matches_whole_rows(&mut self, whole_rows: bool) {
         self.whole_rows = whole_rows;
+    }
+
+    /// Makes the row of a key the last that has the latest time in `column`.
+    pub(super) fn order_by(&mut self, column: usize) {
+        self.by_time = Some(column);
     }
 
     /// Takes changes in, to be settled with others.
@@ -134,7 +143,7 @@ impl Store {
         let Some(joined) = self.joined()? else { return Ok(None) };
         let changes = match self.key.is_empty() {
             true => self.append(&joined, wants_changes)?,
-            false => self.upsert(&joined, wants_changes)?,
+            false => self.upsert(joined, wants_changes)?,
         };
         self.merge()?;
         Ok(changes.filter(|changes| changes.num_rows() > 0))
@@ -157,9 +166,18 @@ impl Store {
     }
 
     /// The last row of each key replaces that key's row, or deletes it.
-    fn upsert(&mut self, joined: &Joined, wants_changes: bool) -> Result<Option<ChangeBatch>> {
-        let net = if self.whole_rows { joined.net()? } else { None };
-        let joined = net.as_ref().unwrap_or(joined);
+    fn upsert(&mut self, mut joined: Joined, wants_changes: bool) -> Result<Option<ChangeBatch>> {
+        if self.whole_rows
+            && let Some(net) = joined.net()?
+        {
+            joined = net;
+        }
+        let by_time = self.by_time.map(|column| {
+            let by_time = ByTime::of(&joined.rows, joined.weights.as_ref(), &self.key, column)?;
+            joined = Joined { rows: by_time.rows.clone(), weights: by_time.weights.clone() };
+            Ok::<_, Error>(by_time)
+        });
+        let (by_time, joined) = (by_time.transpose()?, &joined);
         let rows = joined.rows.num_rows();
         let keys = Keys::try_new(chosen(joined.rows.columns(), &self.key), rows)?;
         let (index, superseded) = KeyIndex::build(&keys, Holding::Latest, true)?;
@@ -173,6 +191,9 @@ impl Store {
         if self.whole_rows {
             let same = self.equal(&old, joined, |row| !joined.inserts(row))?;
             old.retain(|place| joined.inserts(place.probe) || same[place.probe as usize]);
+        }
+        if let Some(by_time) = &by_time {
+            self.keep_latest(by_time, &mut old, &mut kept)?;
         }
         if wants_changes {
             let same = self.equal(&old, joined, |row| joined.inserts(row))?;
@@ -196,6 +217,22 @@ impl Store {
             self.add_run(compacted(&self.schema, &[rows])?, vec![])?;
         }
         Ok(changes)
+    }
+
+    /// Leaves the rows of `old` that are later than those that come in their place, and these out.
+    fn keep_latest(&self, by_time: &ByTime, old: &mut Vec<Place>, kept: &mut [bool]) -> Result<()> {
+        let mut stays = vec![false; kept.len()];
+        for (run, part) in self.runs.iter().enumerate() {
+            let pairs: Vec<_> =
+                old.iter().filter(|place| place.run == run).map(|place| (place.probe, place.row)).collect();
+            let of_run = by_time.stays(part.run.rows(), pairs.iter().copied())?;
+            for ((probe, _), stay) in pairs.iter().zip(of_run) {
+                stays[*probe as usize] = stay;
+            }
+        }
+        old.retain(|place| !stays[place.probe as usize]);
+        kept.iter_mut().zip(stays).for_each(|(kept, stays)| *kept &= !stays);
+        Ok(())
     }
 
     /// Returns for each of some rows whether it is the one that its key has; false for others.

@@ -42,6 +42,12 @@ impl Table {
         })
     }
 
+    /// Makes the row of a key the last that has the latest time in `column`, a timestamp, whichever comes last; of equal
+    /// times the one that comes later.
+    pub fn order_by(&self, column: usize) {
+        self.store.lock().order_by(column);
+    }
+
     /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name

@@ -589,3 +589,33 @@ fn a_table_takes_at_most_twice_the_memory_of_its_rows() {
         assert!(taken <= 2 * of_rows, "{taken} bytes for {of_rows} of {}", rows.column(0).data_type());
     }
 }
+
+#[test]
+fn the_latest_row_of_a_key_is_the_last_and_a_delete_is_of_no_time() {
+    let table = Table::new("timed".into(), timed_schema(), vec![0]);
+    table.order_by(1);
+    let mut writer = table.writer().unwrap();
+    let mut seed = 7;
+    // For each key its time and payload, as one row at a time would leave them.
+    let mut expected: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
+    for round in 0..200 {
+        let mut rows = vec![];
+        for _ in 0..next(&mut seed) % 12 + 1 {
+            let (id, at) = (next(&mut seed) % 6, next(&mut seed) % 20);
+            let payload = Some(round * 100 + next(&mut seed) % 90).filter(|payload| payload % 5 > 0);
+            rows.push((id, at, payload));
+            match payload {
+                None => drop(expected.remove(&id)),
+                Some(_) if expected.get(&id).is_some_and(|(time, _)| *time > at) => {}
+                Some(payload) => drop(expected.insert(id, (at, payload))),
+            }
+        }
+        writer.apply(&timed(&rows), round % 2 == 0).unwrap();
+        let snapshot = writer.publish().unwrap();
+        let mut found: Vec<_> =
+            snapshot.scan(None).flat_map(|rows| timed_rows(&ChangeBatch::inserts(rows.unwrap()))).collect();
+        found.sort_unstable();
+        let wanted: Vec<_> = expected.iter().map(|(id, (at, payload))| (*id, *at, *payload, 1)).collect();
+        assert_eq!(found, wanted, "round {round}");
+    }
+}

@@ -10,7 +10,7 @@ use sqlparser::ast::Query;
 use super::columns::{check_columns, columns_of};
 use super::destination::{Given, changes_unread};
 use super::settings::Settings;
-use super::tables::{DeclaredTable, no_key, take_table_options};
+use super::tables::{DeclaredTable, TableOptions, no_key, take_table_options};
 use crate::config::{Entry, Origin, environment_entries, parse_fields, substitute, with_config_file};
 use crate::connect::error_table::{ERROR_TABLE, ErrorTableConnector, error_columns};
 use crate::connect::memory::{MemorySinkConnector, MemorySourceConnector, MemoryStream};
@@ -124,7 +124,7 @@ impl Catalog {
         let columns = statement.columns.as_deref().map(columns_of).transpose()?;
         let mut entries = entries(&statement.options, settings)?;
         let is_table = statement.kind == RelationKind::Table;
-        let retention = if is_table { take_table_options(&mut entries)? } else { None };
+        let options = if is_table { take_table_options(&mut entries)? } else { TableOptions::default() };
         if is_table && statement.primary_key.is_empty() {
             return Err(no_key(name).with_span(place));
         }
@@ -144,7 +144,7 @@ impl Catalog {
         }
         declared.watermark = watermark;
         declared.key.clone_from(&statement.primary_key);
-        declared.table = is_table.then(|| DeclaredTable::new(name, self.keeps_results, in_memory, retention));
+        declared.table = is_table.then(|| DeclaredTable::new(name, self.keeps_results, in_memory, options));
         if let Some(columns) = &declared.columns {
             check_columns(columns, &declared)?;
         }

@@ -41,13 +41,22 @@ pub(super) struct DeclaredTable {
     is_fed: bool,
     /// Whether it may change when it is ready.
     pub(super) goes_on: bool,
-    /// For how long its rows stay, where its declaration says it.
+    /// What its declaration says of its rows.
+    pub(super) options: TableOptions,
+}
+
+/// What a declaration says of the rows of a table.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct TableOptions {
+    /// For how long they stay.
     pub(super) retention: Option<Duration>,
+    /// Whether event time says which row of a key is the last.
+    pub(super) by_time: bool,
 }
 
 impl DeclaredTable {
     /// Creates a table without columns; in a session `keeps_changes`, and one that `is_fed` by statements goes on there.
-    pub(super) fn new(name: &str, keeps_changes: bool, is_fed: bool, retention: Option<Duration>) -> Self {
+    pub(super) fn new(name: &str, keeps_changes: bool, is_fed: bool, options: TableOptions) -> Self {
         Self {
             load: TableLoad::new(name),
             table: None,
@@ -56,7 +65,7 @@ impl DeclaredTable {
             keeps_changes,
             is_fed,
             goes_on: false,
-            retention,
+            options,
         }
     }
 
@@ -85,6 +94,10 @@ impl DeclaredTable {
         // A row without its key is a bad record of its source.
         let schema = without_nulls(&feed.schema, &ordinals);
         let table = table(&feed.name, Arc::clone(&schema), ordinals)?;
+        if self.options.by_time {
+            let time = feed.event_time.as_ref().map(|time| time.column.as_str());
+            table.order_by(time_column(&table, time, "last.by")?);
+        }
         self.table = Some(Arc::clone(&table));
         let ends = feed.source.is_bounded();
         self.goes_on = !ends || (self.keeps_changes && self.is_fed);
@@ -170,29 +183,51 @@ fn relation(table: &Arc<Table>) -> Relation {
 /// Returns for how long the rows of a table stay, if it has a column that says how old they are.
 fn retention(table: &Table, time: Option<&str>, stay: Option<Duration>) -> Result<Option<Retention>> {
     let Some(stay) = stay else { return Ok(None) };
+    let column = time_column(table, time, "retention")?;
+    let retention_ms = i64::try_from(stay.as_millis()).unwrap_or(i64::MAX);
+    Ok(Some(Retention { column, retention_ms }))
+}
+
+/// Returns the column of a table that is its rows' event time, for the option that needs it.
+fn time_column(table: &Table, time: Option<&str>, option: &str) -> Result<usize> {
     let name = table.name();
     let Some((column, field)) = time.and_then(|time| table.schema().column_with_name(time)) else {
-        return Err(Error::invalid(format!("`retention` of table `{name}`, whose rows have no event time"))
+        return Err(Error::invalid(format!("`{option}` of table `{name}`, whose rows have no event time"))
             .with_hint(
                 "declare it with WATERMARK FOR, or let the query select the event time of its stream",
             ));
     };
     if !matches!(field.data_type(), DataType::Timestamp(..)) {
         let shown = crate::sql::functions::type_name(field.data_type());
-        return Err(Error::not_yet(format!("`retention` by `{}`, which is a {shown},", field.name()))
+        return Err(Error::not_yet(format!("`{option}` by `{}`, which is a {shown},", field.name()))
             .with_hint("declare the column as TIMESTAMP(3)"));
     }
-    let retention_ms = i64::try_from(stay.as_millis()).unwrap_or(i64::MAX);
-    Ok(Some(Retention { column, retention_ms }))
+    Ok(column)
 }
 
-/// Takes the options of a declaration that only a table has; returns for how long its rows stay.
-pub(super) fn take_table_options(entries: &mut Vec<Entry>) -> Result<Option<Duration>> {
-    const DOCS: &[OptionDoc] =
-        &[OptionDoc { key: "retention", value: "duration", default: "", what: "for how long rows stay" }];
-    let own = entries.extract_if(.., |entry| entry.key == "retention");
-    Options::new(DOCS, own)?.take_duration("retention")
+/// Takes the options of a declaration that only a table has.
+pub(super) fn take_table_options(entries: &mut Vec<Entry>) -> Result<TableOptions> {
+    let own = entries.extract_if(.., |entry| TABLE_OPTION_DOCS.iter().any(|doc| doc.key == entry.key));
+    let mut options = Options::new(TABLE_OPTION_DOCS, own)?;
+    let by = options.take_choice("last.by", &[("arrival", false), ("event_time", true)])?;
+    Ok(TableOptions { retention: options.take_duration("retention")?, by_time: by.unwrap_or(false) })
 }
+
+/// The options of a declaration that only a table has.
+const TABLE_OPTION_DOCS: &[OptionDoc] = &[
+    OptionDoc {
+        key: "retention",
+        value: "duration",
+        default: "",
+        what: "for how long rows stay, in event time",
+    },
+    OptionDoc {
+        key: "last.by",
+        value: "arrival | event_time",
+        default: "arrival",
+        what: "which row of a key is the last: the one that comes last, or the one with the latest event time",
+    },
+];
 
 /// Returns the error for a declared table without a key.
 pub(super) fn no_key(name: &str) -> Error {
@@ -348,7 +383,7 @@ impl Planning<'_> {
             group_key: None,
         };
         let time = feed.event_time.as_ref().map(|time| time.column.as_str());
-        let retention = retention(table, time, declared.retention.or(options.retention))?;
+        let retention = retention(table, time, declared.options.retention.or(options.retention))?;
         let changes = declared.changes.as_ref().filter(|_| self.catalog.keeps_results);
         keep_in(&mut plan, table, retention, changes.is_some());
         let before = self.text.get(..own.span.start).unwrap_or_default();
@@ -424,7 +459,8 @@ impl Planning<'_> {
             }
             Work::Batch(_) => None,
         };
-        let mut declared = DeclaredTable::new(name, self.catalog.keeps_results, false, options.retention);
+        let mut declared =
+            DeclaredTable::new(name, self.catalog.keeps_results, false, TableOptions::default());
         declared.goes_on = goes_on;
         let is_all = sink.is_none();
         let withdraws = withdraws || retention.is_some() || !table.key().is_empty();
