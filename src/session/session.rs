@@ -83,8 +83,15 @@ impl Session {
         }
         match &job.work {
             Work::Batch(_) => {
+                // It finds what the statements before it did, and those after it what it does.
+                if job.changes_rows {
+                    self.settle(LIMIT)?;
+                }
                 if let Some(outcome) = job.run_once(&self.planner, &self.settings)? {
                     outcome.ending?;
+                }
+                if job.changes_rows {
+                    self.settle(LIMIT)?;
                 }
             }
             Work::Stream(_) => {

@@ -47,6 +47,8 @@ struct State {
     /// that was written while there were such.
     behind_writers: usize,
     there: i64,
+    /// Whether rows that were appended together are read together, however many they are.
+    whole: bool,
     /// Whether a reader that has not begun holds nobody back: it may be waiting for what is written.
     patient: bool,
     /// Where each reader is, where rows are dropped once all have read them.
@@ -78,6 +80,11 @@ impl MemoryStream {
         let stream = Self::between_jobs(name, schema);
         stream.state.lock().patient = true;
         stream
+    }
+
+    /// Makes readers get what was appended together at once.
+    pub fn hand_out_whole(&self) {
+        self.state.lock().whole = true;
     }
 
     fn new(name: &str, schema: SchemaRef, readers: Option<Vec<Option<i64>>>) -> Arc<Self> {
@@ -254,7 +261,8 @@ impl MemoryStream {
         }
         if let Some((start, batch)) = state.batches.get(state.place_of(from)) {
             let skip = usize::try_from(from - start).unwrap_or(0);
-            let length = (batch.num_rows() - skip).min(max_rows);
+            let left = batch.num_rows() - skip;
+            let length = if state.whole { left } else { left.min(max_rows) };
             let reaches_end = start + count(batch) == state.end && skip + length == batch.num_rows();
             return Found::Rows(batch.slice(skip, length), state.watermark.filter(|_| reaches_end));
         }

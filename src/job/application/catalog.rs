@@ -140,6 +140,7 @@ impl Catalog {
             self.outside(name, columns, entries, Direction::Both, settings)?
         };
         if let Some(stream) = declared.memory.as_ref().filter(|_| is_table) {
+            stream.hand_out_whole();
             declared.sink = Some(Arc::new(MemorySinkConnector::of_table(Arc::clone(stream))));
         }
         declared.watermark = watermark;

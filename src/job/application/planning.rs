@@ -64,6 +64,8 @@ pub struct PlannedJob {
     pub waits: Vec<(Arc<TableLoad>, Duration)>,
     /// The table that it keeps.
     pub keeps: Option<KeptTable>,
+    /// Whether it changes rows of a table as those before it have left them.
+    pub changes_rows: bool,
     /// Whether `EXPLAIN` asked for it: it is shown, not run.
     pub explain: Explaining,
 }
@@ -225,6 +227,7 @@ impl<'a> Planning<'a> {
     }
 
     pub(super) fn plan_query(&mut self, query: Query, read_by_others: usize) -> Result<()> {
+        let query = self.complete_row_change(query)?;
         let mut options = query.set.clone();
         options.extend(super::catalog::entries(&query.options, self.settings)?);
         let target_name = query.target.name();
@@ -364,7 +367,7 @@ impl<'a> Planning<'a> {
         options: JobOptions,
         waits: Vec<(Arc<TableLoad>, Duration)>,
     ) -> Result<()> {
-        let mut sink = destination.connector;
+        let mut sink = self.statement_sink(&query, &work, destination.connector)?;
         let mut keeps = None;
         if query.creates_table && query.explain != Explaining::Analyze {
             let own = (!destination.keeps_only).then(|| Arc::clone(&sink));
@@ -422,6 +425,7 @@ impl<'a> Planning<'a> {
             reads_nothing: query.reads_nothing,
             waits,
             keeps,
+            changes_rows: query.change.is_some(),
             explain: query.explain,
         });
         Ok(())

@@ -5,11 +5,12 @@ use std::ops::Range;
 
 use sqlparser::ast;
 
+use super::row_changes::{RowChange, deleted, updated};
 use crate::config::Entry;
 use crate::error::Error;
 use crate::sql::plan::relation_names;
 use crate::sql::{
-    ConflictAction, EmitMode, InlineOptions, InsertSource, OptionItem, ParsedStatement, RelationKind,
+    ConflictAction, EmitMode, InlineOptions, InsertSource, Name, OptionItem, ParsedStatement, RelationKind,
     Statement, StreamQuery,
 };
 
@@ -85,6 +86,8 @@ pub(super) struct Query {
     pub(super) has_window: bool,
     pub(super) is_select: bool,
     pub(super) explain: Explaining,
+    /// What it does to rows of a table that are there.
+    pub(super) change: Option<RowChange>,
     /// What becomes of it if the stream that it creates is there.
     pub(super) existing: Existing,
     /// What `SET`, the command line and annotations say.
@@ -155,7 +158,15 @@ fn of_statement(statement: Statement, span: Range<usize>, ordinal: usize) -> Opt
             let creates_table = create.kind == RelationKind::Table;
             Some(Query { creates: Some(name), creates_table, casts: false, existing, ..query })
         }
-        Statement::Insert { target, columns, source, .. } => {
+        Statement::Update { target, assignments, condition } => {
+            let name = format!("update-{}", target.value);
+            Some(of_row_change(updated(&target, assignments, condition), name, span, &target))
+        }
+        Statement::Delete { target, condition } => {
+            let name = format!("delete-from-{}", target.value);
+            Some(of_row_change(deleted(&target, condition), name, span, &target))
+        }
+        Statement::Insert { target, columns, source, conflict } => {
             let named = Target::Named(target.value.clone());
             let name = format!("insert-into-{}", target.value);
             let query = match source {
@@ -163,7 +174,8 @@ fn of_statement(statement: Statement, span: Range<usize>, ordinal: usize) -> Opt
                 InsertSource::Values(rows) => of_values(rows, name, span, named),
             };
             let columns = columns.map(|columns| columns.into_iter().map(|column| column.value).collect());
-            Some(Query { insert_columns: columns, casts: true, ..query })
+            let change = conflict.map(|_| RowChange::Upsert);
+            Some(Query { insert_columns: columns, casts: true, change, ..query })
         }
         Statement::Explain { statement, analyze, .. } => {
             let query = of_statement(*statement, span, ordinal)?;
@@ -219,6 +231,7 @@ fn of_query(query: StreamQuery, name: String, span: Range<usize>, target: Target
         is_select: false,
         explain: Explaining::No,
         existing: Existing::Refused,
+        change: None,
         set: vec![],
         query: query.query,
     }
@@ -227,18 +240,7 @@ fn of_query(query: StreamQuery, name: String, span: Range<usize>, target: Target
 fn of_values(rows: Vec<Vec<ast::Expr>>, name: String, span: Range<usize>, target: Target) -> Query {
     let rows = rows.into_iter().map(ast::Parens::with_empty_span).collect();
     let body = ast::SetExpr::Values(ast::Values { explicit_row: false, value_keyword: false, rows });
-    let query = ast::Query {
-        with: None,
-        body: Box::new(body),
-        order_by: None,
-        limit_clause: None,
-        fetch: None,
-        locks: vec![],
-        for_clause: None,
-        settings: None,
-        format_clause: None,
-        pipe_operators: vec![],
-    };
+    let query = query_of(body);
     Query {
         name,
         query,
@@ -260,18 +262,50 @@ fn of_values(rows: Vec<Vec<ast::Expr>>, name: String, span: Range<usize>, target
         is_select: false,
         explain: Explaining::No,
         existing: Existing::Refused,
+        change: None,
         set: vec![],
     }
 }
 
-/// Returns the error for a statement that changes rows in their place.
+/// Returns a query that is `body` alone.
+pub(super) fn query_of(body: ast::SetExpr) -> ast::Query {
+    ast::Query {
+        with: None,
+        body: Box::new(body),
+        order_by: None,
+        limit_clause: None,
+        fetch: None,
+        locks: vec![],
+        for_clause: None,
+        settings: None,
+        format_clause: None,
+        pipe_operators: vec![],
+    }
+}
+
+fn of_row_change(
+    (query, change): (ast::Query, RowChange),
+    name: String,
+    span: Range<usize>,
+    target: &Name,
+) -> Query {
+    let target = Target::Named(target.value.clone());
+    let reads = relation_names(&query);
+    Query {
+        query,
+        reads,
+        reads_nothing: false,
+        change: Some(change),
+        ..of_values(vec![], name, span, target)
+    }
+}
+
+/// Returns the error for a statement that changes rows in their place, and cannot yet.
 pub(super) fn rows_stay(statement: &Statement) -> Option<Error> {
     let (what, place) = match statement {
-        Statement::Update { target, .. } => ("UPDATE", &target.span),
-        Statement::Delete { target, .. } => ("DELETE", &target.span),
         Statement::Merge(merge) => ("MERGE", &merge.target.span),
         Statement::Insert { conflict: Some(conflict), .. } => match conflict.action {
-            ConflictAction::Replace => ("UPSERT", &conflict.span),
+            ConflictAction::Replace => return None,
             _ => ("ON CONFLICT", &conflict.span),
         },
         _ => return None,

@@ -38,7 +38,7 @@ pub(super) struct DeclaredTable {
     /// Whether these stay for whoever asks later, as in a session.
     keeps_changes: bool,
     /// Whether statements fill it.
-    is_fed: bool,
+    pub(super) is_fed: bool,
     /// Whether it may change when it is ready.
     pub(super) goes_on: bool,
     /// What its declaration says of its rows.
@@ -284,7 +284,7 @@ impl Planning<'_> {
     /// Notes what a query makes for others.
     pub(super) fn note_maker(&mut self, query: &Query) {
         let made = match &query.target {
-            _ if query.explain != Explaining::No => None,
+            _ if query.explain != Explaining::No || query.change.is_some() => None,
             To::Created(name) => Some(name),
             To::Named(name) => {
                 Some(name).filter(|name| self.catalog.get(name).is_some_and(|known| known.memory.is_some()))
@@ -302,7 +302,10 @@ impl Planning<'_> {
     /// Returns whether a query of tables only goes on with their changes.
     pub(super) fn follows_tables(&self, query: &Query) -> bool {
         let mut read = self.catalog.tables().filter(|(name, _)| query.reads.contains(*name));
-        !query.is_select && query.explain != Explaining::Analyze && read.any(|(_, table)| table.goes_on)
+        query.change.is_none()
+            && !query.is_select
+            && query.explain != Explaining::Analyze
+            && read.any(|(_, table)| table.goes_on)
     }
 
     /// Notes the tables that a job follows.
@@ -401,6 +404,7 @@ impl Planning<'_> {
             options,
             result: None,
             reads_nothing: false,
+            changes_rows: false,
             explain: Explaining::No,
         }))
     }
