@@ -7,6 +7,8 @@ use arrow::compute::{take, take_record_batch};
 use arrow::datatypes::Int8Type;
 
 use super::keys::{KeyForm, Keys, chosen, integers, row_number};
+use super::live_run::LiveRun;
+use super::matches::Place;
 use crate::error::{Error, Result};
 
 /// The rows of a batch in an order in which the last one of a key is the latest, and what is needed to compare them with
@@ -51,12 +53,29 @@ impl ByTime {
         })
     }
 
-    /// Returns for each pair whether the row that is there, of `stored`, stays before the one that comes.
-    pub(super) fn stays(
+    /// Leaves the rows of `old` that are later than those that come in their place, and these of `kept` out.
+    pub(super) fn keep_latest(
         &self,
-        stored: &RecordBatch,
-        pairs: impl Iterator<Item = (u32, u32)>,
-    ) -> Result<Vec<bool>> {
+        runs: &[LiveRun],
+        old: &mut Vec<Place>,
+        kept: &mut [bool],
+    ) -> Result<()> {
+        let mut stays = vec![false; kept.len()];
+        for (run, part) in runs.iter().enumerate() {
+            let pairs: Vec<_> =
+                old.iter().filter(|place| place.run == run).map(|place| (place.probe, place.row)).collect();
+            let of_run = self.stays(part.run.rows(), pairs.iter().copied())?;
+            for ((probe, _), stay) in pairs.iter().zip(of_run) {
+                stays[*probe as usize] = stay;
+            }
+        }
+        old.retain(|place| !stays[place.probe as usize]);
+        kept.iter_mut().zip(stays).for_each(|(kept, stays)| *kept &= !stays);
+        Ok(())
+    }
+
+    /// Returns for each pair whether the row that is there, of `stored`, stays before the one that comes.
+    fn stays(&self, stored: &RecordBatch, pairs: impl Iterator<Item = (u32, u32)>) -> Result<Vec<bool>> {
         let (ours, theirs) = (times(&self.rows, self.column)?, times(stored, self.column)?);
         let is_delete = |row: usize| self.weights.as_ref().is_some_and(|weights| weights.value(row) < 0);
         let stays = pairs.map(|(row, other)| {

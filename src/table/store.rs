@@ -193,7 +193,7 @@ impl Store {
             old.retain(|place| joined.inserts(place.probe) || same[place.probe as usize]);
         }
         if let Some(by_time) = &by_time {
-            self.keep_latest(by_time, &mut old, &mut kept)?;
+            by_time.keep_latest(&self.runs, &mut old, &mut kept)?;
         }
         if wants_changes {
             let same = self.equal(&old, joined, |row| joined.inserts(row))?;
@@ -217,22 +217,6 @@ impl Store {
             self.add_run(compacted(&self.schema, &[rows])?, vec![])?;
         }
         Ok(changes)
-    }
-
-    /// Leaves the rows of `old` that are later than those that come in their place, and these out.
-    fn keep_latest(&self, by_time: &ByTime, old: &mut Vec<Place>, kept: &mut [bool]) -> Result<()> {
-        let mut stays = vec![false; kept.len()];
-        for (run, part) in self.runs.iter().enumerate() {
-            let pairs: Vec<_> =
-                old.iter().filter(|place| place.run == run).map(|place| (place.probe, place.row)).collect();
-            let of_run = by_time.stays(part.run.rows(), pairs.iter().copied())?;
-            for ((probe, _), stay) in pairs.iter().zip(of_run) {
-                stays[*probe as usize] = stay;
-            }
-        }
-        old.retain(|place| !stays[place.probe as usize]);
-        kept.iter_mut().zip(stays).for_each(|(kept, stays)| *kept &= !stays);
-        Ok(())
     }
 
     /// Returns for each of some rows whether it is the one that its key has; false for others.

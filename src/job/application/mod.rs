@@ -20,6 +20,7 @@ mod settings;
 mod statement_sink;
 mod statements;
 mod table_connector;
+mod table_options;
 mod tables;
 
 pub use advice::{Advice, advice};

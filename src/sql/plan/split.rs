@@ -258,7 +258,7 @@ impl Splitter<'_> {
             self.refuse_ttl("an aggregate over a changelog")?;
         }
         // No window closes for rows that may still be withdrawn: it changes, or is given at the end.
-        let wants_end = emission == Emission::Final && (windowed || !distinct);
+        let wants_end = emission == Emission::Final;
         let said = place != Place::Top || self.request.emit.is_some();
         let at_end = wants_end && place != Place::BelowRows && (!windowed || said);
         if at_end && windowed {

@@ -1,0 +1,72 @@
+//! [`TableOptions`]: what a declaration says of the rows of a table.
+
+use std::time::Duration;
+
+use arrow::datatypes::DataType;
+
+use crate::config::Entry;
+use crate::connect::{OptionDoc, Options};
+use crate::error::{Error, Result};
+use crate::table::{Retention, Table};
+
+/// What a declaration says of the rows of a table.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct TableOptions {
+    /// For how long they stay.
+    pub(super) retention: Option<Duration>,
+    /// Whether event time says which row of a key is the last.
+    pub(super) by_time: bool,
+}
+
+/// Returns for how long the rows of a table stay, if it has a column that says how old they are.
+pub(super) fn retention(
+    table: &Table,
+    time: Option<&str>,
+    stay: Option<Duration>,
+) -> Result<Option<Retention>> {
+    let Some(stay) = stay else { return Ok(None) };
+    let column = time_column(table, time, "retention")?;
+    let retention_ms = i64::try_from(stay.as_millis()).unwrap_or(i64::MAX);
+    Ok(Some(Retention { column, retention_ms }))
+}
+
+/// Returns the column of a table that is its rows' event time, for the option that needs it.
+pub(super) fn time_column(table: &Table, time: Option<&str>, option: &str) -> Result<usize> {
+    let name = table.name();
+    let Some((column, field)) = time.and_then(|time| table.schema().column_with_name(time)) else {
+        return Err(Error::invalid(format!("`{option}` of table `{name}`, whose rows have no event time"))
+            .with_hint(
+                "declare it with WATERMARK FOR, or let the query select the event time of its stream",
+            ));
+    };
+    if !matches!(field.data_type(), DataType::Timestamp(..)) {
+        let shown = crate::sql::functions::type_name(field.data_type());
+        return Err(Error::not_yet(format!("`{option}` by `{}`, which is a {shown},", field.name()))
+            .with_hint("declare the column as TIMESTAMP(3)"));
+    }
+    Ok(column)
+}
+
+/// Takes the options of a declaration that only a table has.
+pub(super) fn take_table_options(entries: &mut Vec<Entry>) -> Result<TableOptions> {
+    let own = entries.extract_if(.., |entry| TABLE_OPTION_DOCS.iter().any(|doc| doc.key == entry.key));
+    let mut options = Options::new(TABLE_OPTION_DOCS, own)?;
+    let by = options.take_choice("last.by", &[("arrival", false), ("event_time", true)])?;
+    Ok(TableOptions { retention: options.take_duration("retention")?, by_time: by.unwrap_or(false) })
+}
+
+/// The options of a declaration that only a table has.
+const TABLE_OPTION_DOCS: &[OptionDoc] = &[
+    OptionDoc {
+        key: "retention",
+        value: "duration",
+        default: "",
+        what: "for how long rows stay, in event time",
+    },
+    OptionDoc {
+        key: "last.by",
+        value: "arrival | event_time",
+        default: "arrival",
+        what: "which row of a key is the last: the one that comes last, or the one with the latest event time",
+    },
+];
