@@ -290,6 +290,25 @@ fn joins_are_reported_and_warned_of_before_they_run() {
     assert!(ran.stdout.contains("warning: query-1: cartesian"), "{}", ran.stdout);
 }
 
+#[test]
+fn many_files_of_one_window_are_worth_a_warning() {
+    let row = "t,v\n1970-01-01T00:00:01,1\n";
+    let names: Vec<String> = (0..8).map(|hour| format!("hour-{hour}.csv")).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), row)).collect();
+    let place = Place::new(&files);
+    let explained = |options: &str, window: &str| {
+        let sql = format!(
+            "CREATE STREAM s (t TIMESTAMP(3), v BIGINT, WATERMARK FOR t AS t) WITH ('connector' = 'file', \
+             'path' = 'hour-*.csv', 'format' = 'csv'{options}); SELECT sum(v) FROM s {window}"
+        );
+        place.velo(&["explain", "-e", &sql]).stdout
+    };
+    let warns = "warning: `s` has 8 files, each with a watermark of its own";
+    assert!(explained("", "WINDOW TUMBLING(1s)").contains(warns));
+    assert!(!explained("", "EMIT FINAL").contains("warning"));
+    assert!(!explained(", 'file.sequence' = 'name'", "WINDOW TUMBLING(1s)").contains("warning"));
+}
+
 /// A table over files that change while a stream, which is followed too, looks rows up in it.
 #[test]
 fn files_are_followed_by_tables_and_streams() {

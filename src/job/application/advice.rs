@@ -8,6 +8,10 @@ use crate::aggregate::Showing;
 use crate::error::Result;
 use crate::join::{JoinSpec, Keeping};
 use crate::sql::plan::{LookupPlan, LookupSide, OperatorKind, OperatorPlan, StepPlan, StreamPlan, Target};
+use crate::sql::relation::Relation;
+
+/// From so many files on, reading them one after the other is worth a thought.
+const MANY_FILES: usize = 8;
 
 /// What a person should know before the job runs.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -53,8 +57,12 @@ impl Advice {
 
     fn look_at_stream(&mut self, plan: &StreamPlan) {
         let mut endless = vec![false; plan.operators.len()];
+        let waits = plan.operators.iter().any(|operator| waits_for_time(&operator.kind));
         for scan in &plan.scans {
             self.look_at_steps(&scan.steps);
+            if waits {
+                self.look_at_files(&scan.relation);
+            }
             mark(&mut endless, scan.target, !scan.relation.source.is_bounded());
         }
         for (ordinal, operator) in plan.operators.iter().enumerate() {
@@ -62,6 +70,22 @@ impl Advice {
             mark(&mut endless, operator.target, never_ends);
             self.look_at_operator(operator, never_ends);
             self.look_at_steps(&operator.steps);
+        }
+    }
+
+    /// Warns of files that hold the windows of each other open.
+    fn look_at_files(&mut self, relation: &Relation) {
+        if relation.event_time.is_none() || !relation.source.can_infer_offline() {
+            return;
+        }
+        // What cannot be listed is said when it is opened.
+        let files = relation.source.partitions().map_or(0, |partitions| partitions.len());
+        if files >= MANY_FILES {
+            self.warnings.push(format!(
+                "`{}` has {files} files, each with a watermark of its own: one that is not begun holds all windows open; \
+                 if they follow one another in time, 'file.sequence' = 'name' reads them as one",
+                relation.name
+            ));
         }
     }
 
@@ -160,6 +184,20 @@ impl Advice {
                     .to_owned(),
             ),
         }
+    }
+}
+
+/// Returns whether an operator holds rows until event time is past them.
+fn waits_for_time(kind: &OperatorKind) -> bool {
+    match kind {
+        OperatorKind::Aggregate { spec, .. } => spec.window.is_some(),
+        OperatorKind::Join(spec) => matches!(spec.keeping, Keeping::Within { .. }),
+        OperatorKind::Over(_)
+        | OperatorKind::BufferedOver(_)
+        | OperatorKind::WindowedOver(_)
+        | OperatorKind::SessionRows(_)
+        | OperatorKind::AsOfJoin(_) => true,
+        _ => false,
     }
 }
 
