@@ -46,4 +46,4 @@ pub use source::{
     SourceHealth,
 };
 pub use text_format::{DecodeSettings, FORMAT_DOCS, TextFormat};
-pub use time_options::{OnError, TIME_DOCS, TimeOptions};
+pub use time_options::{LATE_STRATEGY, OnError, TIME_DOCS, TimeOptions};

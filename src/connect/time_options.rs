@@ -69,10 +69,10 @@ pub const TIME_DOCS: &[OptionDoc] = &[
         what: "after how long without rows a partition stops holding the others back",
     },
     OptionDoc {
-        key: "late.data.strategy",
-        value: "drop",
-        default: "drop",
-        what: "what becomes of rows that come after their window has closed; they are counted",
+        key: LATE_STRATEGY,
+        value: "drop | dead_letter | include_in_next | update_previous",
+        default: "the job's",
+        what: "what becomes of rows that come after their windows have closed, for jobs that do not say it",
     },
     OptionDoc {
         key: "on.error",
@@ -80,6 +80,15 @@ pub const TIME_DOCS: &[OptionDoc] = &[
         default: "the job's",
         what: "what a bad record does",
     },
+];
+
+/// The option that says what becomes of late rows, of a source and of a job.
+pub const LATE_STRATEGY: &str = "late.data.strategy";
+const LATE_STRATEGIES: [(&str, &str); 4] = [
+    ("drop", "drop"),
+    ("dead_letter", "dead_letter"),
+    ("include_in_next", "include_in_next"),
+    ("update_previous", "update_previous"),
 ];
 
 /// What the options of a source say about time and bad records.
@@ -95,6 +104,8 @@ pub struct TimeOptions {
     pub bound_ms: Option<i64>,
     /// The idle timeout in milliseconds.
     pub idle_timeout_ms: i64,
+    /// What becomes of late rows, for jobs that do not say it.
+    pub late: Option<&'static str>,
     /// What a bad record does; none leaves it to the job.
     pub on_error: Option<OnError>,
 }
@@ -119,12 +130,6 @@ impl TimeOptions {
                 "`watermark.strategy` = 'ascending' and `watermark.max_out_of_orderness` contradict each other",
             ));
         }
-        let strategies =
-            [("drop", true), ("dead_letter", false), ("include_in_next", false), ("update_previous", false)];
-        if options.take_choice("late.data.strategy", &strategies)? == Some(false) {
-            return Err(Error::not_yet("a `late.data.strategy` of a source other than 'drop'")
-                .with_hint("give it to the job that has the windows: SET 'late.data.strategy' = '…'"));
-        }
         Ok(Self {
             field,
             format: format
@@ -132,6 +137,7 @@ impl TimeOptions {
             max_ahead_ms: options.take_duration("event.time.max_ahead")?.map_or(3_600_000, millis),
             bound_ms: if ascending { Some(0) } else { bound.map(millis) },
             idle_timeout_ms: options.take_duration("watermark.idle_timeout")?.map_or(30_000, millis),
+            late: options.take_choice(LATE_STRATEGY, &LATE_STRATEGIES)?,
             on_error: options.take_choice("on.error", &OnError::CHOICES)?,
         })
     }

@@ -38,6 +38,8 @@ pub struct Relation {
     pub watermark: WatermarkStrategy,
     /// What a bad record does.
     pub on_error: Option<OnError>,
+    /// What becomes of late rows, for jobs that do not say it: a value of `late.data.strategy`.
+    pub late: Option<&'static str>,
     /// Where the rows come from.
     pub source: Arc<dyn SourceConnector>,
     /// The rows by key, where the relation is a table: queries look them up, or read them as they are.

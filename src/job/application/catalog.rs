@@ -214,6 +214,7 @@ impl Catalog {
             watermark: WatermarkStrategy { bound_ms: CENTURY_MS, ..WatermarkStrategy::default() },
             // A row that is being written is no error.
             on_error: Some(OnError::Skip),
+            late: None,
             source: Arc::new(ErrorTableConnector::new(location)),
             windows: vec![],
             time_columns: vec![],
@@ -239,6 +240,7 @@ impl Catalog {
             event_time: None,
             watermark: WatermarkStrategy { bound_ms: 0, ..WatermarkStrategy::default() },
             on_error: None,
+            late: None,
             source: Arc::new(source),
             windows: given.windows,
             time_columns: vec![],
@@ -453,6 +455,7 @@ fn relation(
         event_time,
         watermark: WatermarkStrategy { bound_ms, idle_timeout_ms: time.idle_timeout_ms },
         on_error: time.on_error,
+        late: time.late,
         source: Arc::clone(&source.connector),
         windows: vec![],
         time_columns: vec![],

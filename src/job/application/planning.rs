@@ -19,7 +19,7 @@ use crate::config::{Entry, Origin};
 use crate::connect::error_table::ERROR_TABLE;
 use crate::connect::memory::{MemorySinkConnector, MemoryStream};
 use crate::connect::predecessor::{Direction, Groups, split_by_name};
-use crate::connect::{ChangelogForm, SinkConnector};
+use crate::connect::{ChangelogForm, LATE_STRATEGY, SinkConnector};
 use crate::error::{Error, Result};
 use crate::job::{JobOptions, Mode, TableLoad};
 use crate::sql::plan::{Emission, Inputs, Planner, Shape, StreamPlan, adopt_event_times};
@@ -239,6 +239,7 @@ impl<'a> Planning<'a> {
         self.notices.extend(notices);
         self.declare_sources(&query, &groups, &job_options)?;
         let inputs = self.inputs(&query.query, &query.reads)?;
+        let job_options = with_late_of_sources(job_options, groups.job.clone(), &inputs, &query.span)?;
         self.note_maker(&query);
         let mut query = query;
         let destination = self.destination(&query, &groups, read_by_others)?;
@@ -451,4 +452,27 @@ impl<'a> Planning<'a> {
             catalog: self.catalog,
         })
     }
+}
+
+/// Takes from the sources what becomes of late rows, where `said`, the options of the job, do not say it.
+fn with_late_of_sources(
+    options: JobOptions,
+    mut said: Vec<Entry>,
+    inputs: &Inputs,
+    span: &Range<usize>,
+) -> Result<JobOptions> {
+    if said.iter().any(|entry| [LATE_STRATEGY, "late_data_strategy"].contains(&entry.key.as_str())) {
+        return Ok(options);
+    }
+    let mut rules = inputs.relations.values().filter_map(|relation| Some((relation.late?, &relation.name)));
+    let Some((rule, first)) = rules.next() else { return Ok(options) };
+    if let Some((other, second)) = rules.find(|(other, _)| *other != rule) {
+        return Err(Error::invalid(format!(
+            "`{LATE_STRATEGY}` of `{first}` is '{rule}', and that of `{second}` '{other}'"
+        ))
+        .with_hint(format!("say which holds for the job: SET '{LATE_STRATEGY}' = '{rule}'")));
+    }
+    said.push(Entry::new(LATE_STRATEGY, rule, Origin::With(span.clone())));
+    // What is to be said of the others was said when they were read alone.
+    Ok(JobOptions::read(said)?.0)
 }

@@ -160,6 +160,7 @@ fn relation(table: &Arc<Table>) -> Relation {
         event_time: None,
         watermark: WatermarkStrategy::default(),
         on_error: None,
+        late: None,
         source: Arc::new(TableConnector::of(table)),
         table: Some(Arc::clone(table)),
         windows: vec![],
