@@ -131,7 +131,7 @@ impl Planning<'_> {
             }
             Some(_) => {}
         }
-        if change.asks() && !self.catalog.keeps_results {
+        if !self.catalog.keeps_results {
             return Err(Error::not_yet(format!(
                 "`{verb}` in an application, whose statements run side by side,"
             ))
