@@ -8,29 +8,32 @@ use datafusion::physical_expr::PhysicalExpr;
 
 use crate::error::{Error, Result};
 use crate::flow::{ChangeBatch, LateFor, Step, Tally};
+use crate::time::AlignedWindow;
 
 /// Keeps the rows for which a condition is true; a NULL condition counts as false.
 #[derive(Debug)]
 pub struct Filter {
     condition: Arc<dyn PhysicalExpr>,
-    late: bool,
+    /// What the rows are late for that it leaves out, if they are.
+    late: Option<LateFor>,
 }
 
 impl Filter {
     /// Creates the filter.
     pub fn new(condition: Arc<dyn PhysicalExpr>) -> Self {
-        Self { condition, late: false }
+        Self { condition, late: None }
     }
 
-    /// Creates the filter of late rows, which are counted as such; `in_time` says which rows stay.
-    pub fn of_late_rows(in_time: Arc<dyn PhysicalExpr>) -> Self {
-        Self { condition: in_time, late: true }
+    /// Creates the filter of late rows, which are counted as such; `in_time` says which rows stay, and `windows` which they
+    /// are late for.
+    pub fn of_late_rows(in_time: Arc<dyn PhysicalExpr>, windows: Option<AlignedWindow>) -> Self {
+        Self { condition: in_time, late: Some(windows.map_or(LateFor::Order, LateFor::Aligned)) }
     }
 }
 
 impl Step for Filter {
     fn describe(&self) -> String {
-        if self.late {
+        if self.late.is_some() {
             return "drop late rows".to_owned();
         }
         format!("filter {}", self.condition)
@@ -48,15 +51,15 @@ impl Step for Filter {
             return Ok(batch);
         }
         let dropped = (mask.len() - kept) as u64;
-        if self.late {
+        if self.late.is_some() {
             tally.late += dropped;
         } else {
             tally.filtered += dropped;
         }
         if let Some(late_rows) = &mut tally.late_rows {
-            if self.late {
+            if let Some(late_for) = self.late {
                 let late: Vec<usize> = (0..mask.len()).filter(|&row| !mask.value(row)).collect();
-                late_rows.found(batch.rows(), &late, LateFor::Order, |_| None);
+                late_rows.found(batch.rows(), &late, late_for, |_| None);
             }
             late_rows.kept(&mask);
         }

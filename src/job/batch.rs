@@ -23,7 +23,7 @@ use super::batch_worker::{BatchWorker, Changes};
 use super::dead_letters::{DeadLetters, Failures};
 use super::driver::Ending;
 use super::figures::{observer, state_of};
-use super::loading::{Gate, TableLoad};
+use super::loading::{Gate, TableLoad, Turn};
 use super::messages::{Permits, SourceClock, StopFlag, ToDriver};
 use super::reader::Reader;
 use super::report::{JobReport, SinkReport, SourceReport};
@@ -64,6 +64,8 @@ pub(super) struct BatchSpec {
     pub(super) gate: Option<Arc<Gate>>,
     /// The load of the table that it fills.
     pub(super) load: Option<Arc<TableLoad>>,
+    /// Its place among the statements that change one table.
+    pub(super) turn: Option<Turn>,
     /// Called once all inputs are opened.
     pub(super) opened: Box<dyn FnOnce() + Send>,
 }
@@ -91,8 +93,11 @@ impl BatchJob {
         }));
         let (told, since) = (Arc::clone(&report), stopwatch.clone());
         let thread = spawn("batch", move || {
-            let load = spec.load.clone();
+            let (load, turn) = (spec.load.clone(), spec.turn.clone());
             let ending = begin(spec, &flag, &told);
+            if let Some(turn) = turn {
+                turn.end(&ending);
+            }
             if let (Err(error), Some(load)) = (&ending, &load) {
                 load.fail(error);
             }

@@ -36,7 +36,7 @@ mod trouble;
 
 pub use dead_letters::Failures;
 pub use driver::Ending;
-pub use loading::{Gate, LoadProgress, LoadState, Loads, OwnLoad, TableLoad};
+pub use loading::{Gate, LoadProgress, LoadState, Loads, OwnLoad, TableLoad, Turn, Turns};
 pub use metrics::{METRICS, expose};
 pub use options::{DOCS as JOB_OPTION_DOCS, Delivery, JobOptions, Mode};
 pub use progress::TakenIn;

@@ -159,6 +159,11 @@ impl Job {
         Ok(Self { stop, report, driver, others, sink, stopwatch, progress, clock, gate })
     }
 
+    /// Returns what says how far the job is.
+    pub(super) fn how_far(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
     /// Asks the job to stop at the end of the running epoch.
     pub fn stop(&self) {
         self.stop.raise();
@@ -182,10 +187,10 @@ impl Job {
         move || {
             let mut report = observe();
             let waiting = gate.as_ref().and_then(|gate| gate.waiting(clock.monotonic_micros()));
-            if waiting.is_some() {
+            if report.state == "running" && waiting.is_some() {
                 report.state = "waiting";
+                report.waiting_for = waiting;
             }
-            report.waiting_for = waiting;
             report
         }
     }

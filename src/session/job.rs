@@ -36,6 +36,23 @@ impl SessionJob {
         &self.planned.name
     }
 
+    /// Returns which of all jobs of the session it is.
+    pub(super) fn number(&self) -> usize {
+        self.planned.number
+    }
+
+    /// Returns whether the job has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.running.as_ref().is_none_or(Job::is_over)
+    }
+
+    /// Stops the job for good; fails as it had failed before.
+    pub(super) fn stop(mut self) -> Result<()> {
+        let Some(running) = &self.running else { return Ok(()) };
+        running.stop();
+        self.end().map(drop)
+    }
+
     /// Returns the streams that the job reads, in the order of its plan, each with whether it follows a table of that name.
     pub(super) fn reads(&self) -> Vec<(&str, bool)> {
         match &self.planned.work {

@@ -49,8 +49,12 @@ impl Session {
 
     /// Runs the statements of `text`; nothing of it happens unless all of it can be planned.
     pub fn execute(&mut self, text: &str) -> Result<Answer, Vec<Error>> {
+        for over in self.jobs.iter().filter(|job| job.is_over()) {
+            self.catalog.end_job(over.number());
+        }
         let planned = PlannedApplication::plan_after(text, &self.settings, self.catalog.clone())?;
         self.catalog = planned.catalog;
+        self.end_dropped(&planned.ended_jobs).map_err(|error| vec![error])?;
         for stream in self.catalog.memory_streams() {
             if !self.ended && !self.open.iter().any(|open| Arc::ptr_eq(open, stream)) {
                 stream.keep_open();
@@ -62,9 +66,25 @@ impl Session {
             answers => Answer::Text(answers.join("\n")),
         };
         for job in planned.jobs {
-            answer = self.run(job).map_err(|error| vec![error])?;
+            let number = job.number;
+            let ran = self.run(job);
+            if self.jobs.last().is_none_or(|last| last.number() != number) {
+                self.catalog.end_job(number);
+            }
+            answer = ran.map_err(|error| vec![error])?;
         }
         Ok(answer)
+    }
+
+    /// Stops the jobs of those numbers, and lets go of the streams that are not in the catalog any more.
+    fn end_dropped(&mut self, numbers: &[usize]) -> Result<()> {
+        let mut ends = vec![];
+        for job in self.jobs.extract_if(.., |job| numbers.contains(&job.number())) {
+            ends.push(job.stop());
+        }
+        let known: Vec<&Arc<MemoryStream>> = self.catalog.memory_streams().collect();
+        self.open.retain(|open| known.iter().any(|stream| Arc::ptr_eq(open, stream)));
+        ends.into_iter().collect()
     }
 
     fn run(&mut self, job: PlannedJob) -> Result<Answer> {

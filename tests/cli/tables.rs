@@ -341,3 +341,41 @@ fn files_are_followed_by_tables_and_streams() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+#[test]
+fn statements_that_change_a_table_run_in_the_order_of_the_file() {
+    let place = Place::new(&[]);
+    let stock = "CREATE TABLE stock (item VARCHAR PRIMARY KEY, n BIGINT); \
+                 CREATE TABLE less (item VARCHAR PRIMARY KEY); INSERT INTO less VALUES ('cog'); \
+                 INSERT INTO stock VALUES ('nut', 1), ('cog', 2); UPDATE stock SET n = n * 10; \
+                 INSERT INTO stock VALUES ('nut', 5), ('pin', 0) ON CONFLICT (item) DO UPDATE SET n = n + excluded.n; \
+                 UPSERT INTO stock VALUES ('pin', 7); DELETE FROM stock WHERE item IN (SELECT item FROM less); ";
+    let sql = format!("{stock} SELECT item, n FROM stock ORDER BY item");
+    let expected = "{\"item\":\"nut\",\"n\":15}\n{\"item\":\"pin\",\"n\":7}\n";
+    for mode in ["stream", "batch"] {
+        let ran = place.velo(&["run", "-q", "--mode", mode, "-e", &sql]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (0, expected), "{}", ran.stderr);
+    }
+    let broken =
+        format!("{stock} UPDATE stock SET n = n / 0; UPDATE stock SET n = 1; SELECT item FROM stock");
+    let ran = place.velo(&["run", "-q", "-e", &broken]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (3, ""), "{}", ran.stderr);
+    assert!(ran.stderr.contains("update-stock-2"), "{}", ran.stderr);
+    let circle =
+        format!("{stock} INSERT INTO less SELECT item FROM stock; SELECT item FROM stock ORDER BY item");
+    let ran = place.velo(&["run", "-q", "-e", &circle]);
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert!(ran.stderr.contains("tables are made from each other"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_run_ends_when_nobody_is_left_who_waits_for_a_table() {
+    let place = Place::new(&[("s.csv", "k\n1\n")]);
+    let sql = "CREATE TABLE late (k BIGINT PRIMARY KEY) WITH ('connector' = 'file', 'path' = 'never.csv', 'format' = 'csv', \
+               'file.wait.timeout' = '1m'); \
+               CREATE STREAM s (k BIGINT) WITH ('connector' = 'file', 'path' = 's.csv'); \
+               SET 'late.wait.timeout' = '200ms'; SELECT s.k FROM s JOIN late ON late.k = s.k";
+    let ran = place.velo(&["run", "-q", "-e", sql]);
+    assert_eq!(ran.code, 4, "{}", ran.stderr);
+    assert!(ran.stderr.contains("table `late` is not ready after 200ms"), "{}", ran.stderr);
+}

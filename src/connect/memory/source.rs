@@ -21,12 +21,19 @@ const CARRIED: [&str; 2] = ["__time", "__watermark"];
 pub struct MemorySourceConnector {
     stream: Arc<MemoryStream>,
     bounded: bool,
+    /// Whether another job makes the rows, and says their time.
+    is_made: bool,
 }
 
 impl MemorySourceConnector {
     /// Creates the connector; `bounded` says whether the stream's writers are known to end.
     pub fn new(stream: Arc<MemoryStream>, bounded: bool) -> Self {
-        Self { stream, bounded }
+        Self { stream, bounded, is_made: false }
+    }
+
+    /// Creates the connector of what another job of the application gives.
+    pub fn between_jobs(stream: Arc<MemoryStream>, bounded: bool) -> Self {
+        Self { stream, bounded, is_made: true }
     }
 }
 
@@ -37,6 +44,10 @@ impl SourceConnector for MemorySourceConnector {
 
     fn is_bounded(&self) -> bool {
         self.bounded
+    }
+
+    fn stamps_arrival(&self) -> bool {
+        !self.is_made
     }
 
     fn infer_schema(&self) -> Result<SchemaRef> {

@@ -1,6 +1,6 @@
 //! [`Catalog`]: the declared streams and views of an application.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use sqlparser::ast::Query;
 
 use super::columns::{check_columns, columns_of};
 use super::destination::{Given, changes_unread};
+use super::dropping::Dependents;
 use super::settings::Settings;
 use super::table_options::{TableOptions, take_table_options};
 use super::tables::{DeclaredTable, no_key};
@@ -39,6 +40,10 @@ pub struct Catalog {
     pub(super) notices: Vec<String>,
     /// How far the loads of its tables are.
     pub(super) loads: Arc<Loads>,
+    /// The jobs of a session that are not over.
+    pub(super) dependents: Dependents,
+    /// How many jobs there ever were.
+    pub(super) jobs_so_far: usize,
 }
 
 /// A declared stream.
@@ -100,13 +105,22 @@ impl Catalog {
         self.streams.get(name)
     }
 
+    /// Forgets streams, tables and views.
+    pub(super) fn remove(&mut self, names: &BTreeSet<String>) {
+        for (_, table) in self.tables().filter(|(name, _)| names.contains(*name)) {
+            self.loads.remove(&table.load);
+        }
+        self.streams.retain(|name, _| !names.contains(name));
+        self.views.retain(|(name, _)| !names.contains(name));
+    }
+
     /// Returns the names of all streams and views.
     pub(super) fn names(&self) -> Vec<String> {
         self.streams.keys().cloned().chain(self.views.iter().map(|(name, _)| name.clone())).collect()
     }
 
-    /// Declares the stream of a `CREATE STREAM`.
-    pub(super) fn declare(&mut self, statement: &Declare, settings: &Settings) -> Result<()> {
+    /// Declares the stream of a `CREATE STREAM`; returns whether it is new, rather than kept by `IF NOT EXISTS`.
+    pub(super) fn declare(&mut self, statement: &Declare, settings: &Settings) -> Result<bool> {
         let name = &statement.name.value;
         let place = statement.name.span.clone();
         if name == ERROR_TABLE {
@@ -116,7 +130,7 @@ impl Catalog {
         }
         if self.names().contains(name) && !statement.or_replace {
             if statement.if_not_exists {
-                return Ok(());
+                return Ok(false);
             }
             return Err(Error::invalid(format!("`{name}` is declared already"))
                 .with_hint("use another name, or CREATE OR REPLACE")
@@ -151,7 +165,7 @@ impl Catalog {
             check_columns(columns, &declared)?;
         }
         self.streams.insert(name.clone(), declared);
-        Ok(())
+        Ok(true)
     }
 
     /// Declares a source or sink that a query names with options of its own.
@@ -231,7 +245,7 @@ impl Catalog {
 
     /// Adds the stream that a query of the application gives to others.
     pub(super) fn add_between_jobs(&mut self, name: &str, stream: &Arc<MemoryStream>, given: Given) {
-        let source = MemorySourceConnector::new(Arc::clone(stream), given.bounded);
+        let source = MemorySourceConnector::between_jobs(Arc::clone(stream), given.bounded);
         let carried = [SystemColumn::Time, SystemColumn::Watermark].into_iter();
         let carried = carried.filter(|column| stream.schema().index_of(column.name()).is_ok());
         let relation = Relation {

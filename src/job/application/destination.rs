@@ -13,7 +13,7 @@ use crate::connect::error_table::ERROR_TABLE;
 use crate::connect::memory::{BlackholeConnector, MemoryStream};
 use crate::connect::predecessor::{Direction, Groups};
 use crate::error::{Error, Result};
-use crate::sql::plan::{HeaderRules, Inputs, Planner, write_headers};
+use crate::sql::plan::{HeaderRules, Inputs, Planner, window_columns, write_headers};
 use crate::sql::relation::WindowColumn;
 
 /// What a query of the application gives to others.
@@ -103,8 +103,9 @@ impl Planning<'_> {
                 changelog: plan.changelog,
                 volatile: plan.volatile.clone(),
             },
-            Work::Batch(_) => {
-                Given { schema, windows: vec![], bounded: true, changelog: false, volatile: None }
+            Work::Batch(plan) => {
+                let windows = window_columns(plan);
+                Given { schema, windows, bounded: true, changelog: false, volatile: None }
             }
         };
         self.catalog.add_between_jobs(name, &stream, given);
@@ -181,6 +182,7 @@ impl Planning<'_> {
         }
         if let Some(declared) = name.as_deref().and_then(|name| self.catalog.get(name)) {
             let name = name.unwrap_or_default();
+            declared.refuse_rows(&name)?;
             let Some(connector) = declared.sink.clone() else {
                 return Err(Error::invalid(format!("`{name}` can be read, but not written")));
             };

@@ -30,19 +30,19 @@ pub(super) fn made_from<'a>(makers: &'a [Maker], name: &'a str) -> BTreeSet<&'a 
 pub(super) fn circle(makers: &[Maker]) -> Option<Vec<&Maker>> {
     makers.iter().find_map(|first| {
         let mut path = vec![first];
-        let mut seen = BTreeSet::from([first.made.as_str()]);
+        let mut seen = BTreeSet::from([first.span.start]);
         goes_round(makers, &mut path, &mut seen).then_some(path)
     })
 }
 
 /// Goes on from the last statement of `path` to one that makes what it reads, until the first is met again.
-fn goes_round<'a>(makers: &'a [Maker], path: &mut Vec<&'a Maker>, seen: &mut BTreeSet<&'a str>) -> bool {
+fn goes_round<'a>(makers: &'a [Maker], path: &mut Vec<&'a Maker>, seen: &mut BTreeSet<usize>) -> bool {
     let (Some(&first), Some(&last)) = (path.first(), path.last()) else { return false };
     if last.reads.contains(&first.made) {
         return true;
     }
     for maker in makers.iter().filter(|maker| last.reads.contains(&maker.made)) {
-        if seen.insert(&maker.made) {
+        if seen.insert(maker.span.start) {
             path.push(maker);
             if goes_round(makers, path, seen) {
                 return true;

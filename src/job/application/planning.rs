@@ -11,6 +11,7 @@ use sqlparser::ast;
 
 use super::catalog::Catalog;
 use super::destination::{Destination, key_ordinals};
+use super::dropping::Dependent;
 use super::graph::Maker;
 use super::settings::Settings;
 use super::statements::{Explaining, Query, queries};
@@ -40,6 +41,8 @@ pub enum Work {
 pub struct PlannedJob {
     /// The name, for messages.
     pub name: String,
+    /// Which of all jobs of a session it is.
+    pub number: usize,
     /// The line of the text at which its statement begins, from 1.
     pub sql_line: usize,
     /// What it runs.
@@ -66,6 +69,8 @@ pub struct PlannedJob {
     pub keeps: Option<KeptTable>,
     /// Whether it changes rows of a table as those before it have left them.
     pub changes_rows: bool,
+    /// The table that it writes and then ends, and where its statement stands.
+    pub(super) writes_once: Option<(String, usize)>,
     /// Whether `EXPLAIN` asked for it: it is shown, not run.
     pub explain: Explaining,
 }
@@ -82,6 +87,8 @@ pub struct PlannedApplication {
     pub(super) between: Vec<Arc<MemoryStream>>,
     /// The streams in memory that nobody writes.
     pub(super) unwritten: Vec<Arc<MemoryStream>>,
+    /// The numbers of jobs of the session that end with what is dropped.
+    pub ended_jobs: Vec<usize>,
     /// What planned them, with the registry of functions that they need.
     pub planner: Planner,
     /// What is declared now, for the statements that a session gets later.
@@ -125,6 +132,8 @@ pub(super) struct Planning<'a> {
     pub(super) makers: Vec<Maker>,
     /// The tables that others follow.
     pub(super) followed: BTreeSet<String>,
+    /// The jobs that end with what is dropped.
+    pub(super) ended_jobs: Vec<usize>,
 }
 
 impl<'a> Planning<'a> {
@@ -146,6 +155,7 @@ impl<'a> Planning<'a> {
             own_tables: vec![],
             makers: vec![],
             followed: BTreeSet::new(),
+            ended_jobs: vec![],
         }
     }
 
@@ -163,17 +173,13 @@ impl<'a> Planning<'a> {
                     set.push(Entry::new(key.clone(), value.clone(), Origin::Set(span)))
                 }
                 statement => {
-                    if let Err(error) = self.declaration(statement) {
+                    if let Err(error) = self.declaration(statement, span.clone(), &set) {
                         self.errors.push(mark(error, self.text, span));
                         self.failed.extend(statement.declares().map(|name| name.value.clone()));
                         continue;
                     }
                     match statement {
                         Statement::CreateView { name, .. } => self.own_views.push((name.value.clone(), span)),
-                        Statement::Declare(declare) if declare.kind == RelationKind::Table => {
-                            let (name, set) = (declare.name.value.clone(), set.clone());
-                            self.own_tables.push(OwnTable { name, span, set });
-                        }
                         Statement::Show { .. } | Statement::Describe { .. } => {
                             asked.push((statement.clone(), span));
                         }
@@ -191,9 +197,17 @@ impl<'a> Planning<'a> {
     }
 
     /// Takes in what only declares.
-    fn declaration(&mut self, statement: &Statement) -> Result<()> {
+    fn declaration(&mut self, statement: &Statement, span: Range<usize>, set: &[Entry]) -> Result<()> {
         match statement {
-            Statement::Declare(declare) => self.catalog.declare(declare, self.settings),
+            Statement::Declare(declare) => {
+                let name = &declare.name.value;
+                self.make_room(declare)?;
+                if self.catalog.declare(declare, self.settings)? && declare.kind == RelationKind::Table {
+                    self.own_tables.retain(|other| other.name != *name);
+                    self.own_tables.push(OwnTable { name: name.clone(), span, set: set.to_vec() });
+                }
+                Ok(())
+            }
             Statement::CreateView { name, or_replace, query } => {
                 let known = self.catalog.names().contains(&name.value);
                 if known && !or_replace {
@@ -220,9 +234,10 @@ impl<'a> Planning<'a> {
             Statement::NotYet { what } => Err(Error::not_yet(format!("`{what}`")).with_hint(
                 "an application declares streams, creates streams from queries, inserts and selects",
             )),
-            Statement::Drop { .. } => Err(Error::not_yet("`DROP` in an application")
-                .with_hint("an application's streams end with it; leave the statement out")),
-            _ => super::statements::rows_stay(statement).map_or(Ok(()), Err),
+            Statement::Drop { kind, name, if_exists, cascade } => {
+                self.drop_relation(*kind, name, *if_exists, *cascade)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -369,6 +384,7 @@ impl<'a> Planning<'a> {
         waits: Vec<(Arc<TableLoad>, Duration)>,
     ) -> Result<()> {
         let mut sink = self.statement_sink(&query, &work, destination.connector)?;
+        let writes_once = self.written_once(&query, &work).map(|name| (name, query.span.start));
         let mut keeps = None;
         if query.creates_table && query.explain != Explaining::Analyze {
             let own = (!destination.keeps_only).then(|| Arc::clone(&sink));
@@ -412,12 +428,16 @@ impl<'a> Planning<'a> {
             None => key_ordinals(&query, &output, &destination.key)?,
         };
         let before = self.text.get(..query.span.start).unwrap_or_default();
+        let number = self.catalog.begin_job(Dependent::of(&query));
         self.jobs.push(PlannedJob {
             name: query.name,
+            number,
             sql_line: before.matches('\n').count() + 1,
             work,
             sink,
-            shared_sink: destination.shared.filter(|_| destination.between.is_none()),
+            shared_sink: destination
+                .shared
+                .filter(|_| destination.between.is_none() && writes_once.is_none()),
             output,
             key,
             changelog,
@@ -427,6 +447,7 @@ impl<'a> Planning<'a> {
             waits,
             keeps,
             changes_rows: query.change.is_some(),
+            writes_once,
             explain: query.explain,
         });
         Ok(())
@@ -448,6 +469,7 @@ impl<'a> Planning<'a> {
             notices: self.notices,
             answers: self.answers,
             unwritten,
+            ended_jobs: self.ended_jobs,
             planner: self.planner,
             catalog: self.catalog,
         })

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use sqlparser::ast::helpers::attached_token::AttachedToken;
 use sqlparser::ast::{self, Expr, Ident, SelectItem, SetExpr};
 
-use super::planning::{Planning, Work};
-use super::statement_sink::StatementConnector;
+use super::catalog::DeclaredStream;
+use super::merging::{Into, Merging};
+use super::planning::{PlannedJob, Planning, Work};
+use super::statement_sink::{StatementConnector, StatementDoes};
 use super::statements::{Explaining, Query};
 use crate::connect::SinkConnector;
 use crate::error::{Error, Result};
 use crate::sql::plan::{Inputs, Planner};
-use crate::sql::{Assignment, Name};
+use crate::sql::{Assignment, Name, mark};
 
 /// What a statement does to rows of a table that are there.
 #[derive(Debug, Clone)]
@@ -22,6 +24,8 @@ pub(super) enum RowChange {
     Delete,
     /// Lets others take their place.
     Upsert,
+    /// What `MERGE` and `ON CONFLICT` say.
+    Merge(Merging),
 }
 
 impl RowChange {
@@ -30,6 +34,7 @@ impl RowChange {
             Self::Update(_) => "UPDATE",
             Self::Delete => "DELETE",
             Self::Upsert => "UPSERT",
+            Self::Merge(merging) => merging.verb(),
         }
     }
 
@@ -50,24 +55,23 @@ pub(super) fn updated(
         items.push(SelectItem::ExprWithAlias { expr: value, alias: quoted(&column.value) });
         names.push(column);
     }
-    (select(target, items, condition), RowChange::Update(names))
+    (select(of_table(target), items, condition), RowChange::Update(names))
 }
 
 /// Returns the query for the rows that a `DELETE` removes.
 pub(super) fn deleted(target: &Name, condition: Option<Expr>) -> (ast::Query, RowChange) {
-    (
-        select(target, vec![SelectItem::Wildcard(ast::WildcardAdditionalOptions::default())], condition),
-        RowChange::Delete,
-    )
+    let all = SelectItem::Wildcard(ast::WildcardAdditionalOptions::default());
+    (select(of_table(target), vec![all], condition), RowChange::Delete)
 }
 
-fn quoted(name: &str) -> Ident {
+pub(super) fn quoted(name: &str) -> Ident {
     Ident::with_quote('"', name)
 }
 
-fn select(table: &Name, projection: Vec<SelectItem>, selection: Option<Expr>) -> ast::Query {
-    let relation = ast::TableFactor::Table {
-        name: ast::ObjectName::from(vec![quoted(&table.value)]),
+/// Returns the relation `name`.
+pub(super) fn table(name: &str) -> ast::TableFactor {
+    ast::TableFactor::Table {
+        name: ast::ObjectName::from(vec![quoted(name)]),
         alias: None,
         args: None,
         with_hints: vec![],
@@ -77,7 +81,19 @@ fn select(table: &Name, projection: Vec<SelectItem>, selection: Option<Expr>) ->
         json_path: None,
         sample: None,
         index_hints: vec![],
-    };
+    }
+}
+
+fn of_table(name: &Name) -> ast::TableWithJoins {
+    ast::TableWithJoins { relation: table(&name.value), joins: vec![] }
+}
+
+/// Returns the query `SELECT … FROM … [WHERE …]`.
+pub(super) fn select(
+    from: ast::TableWithJoins,
+    projection: Vec<SelectItem>,
+    selection: Option<Expr>,
+) -> ast::Query {
     let select = ast::Select {
         select_token: AttachedToken::empty(),
         optimizer_hints: vec![],
@@ -88,7 +104,7 @@ fn select(table: &Name, projection: Vec<SelectItem>, selection: Option<Expr>) ->
         projection,
         exclude: None,
         into: None,
-        from: vec![ast::TableWithJoins { relation, joins: vec![] }],
+        from: vec![from],
         lateral_views: vec![],
         prewhere: None,
         selection,
@@ -105,6 +121,18 @@ fn select(table: &Name, projection: Vec<SelectItem>, selection: Option<Expr>) ->
         flavor: ast::SelectFlavor::Standard,
     };
     super::statements::query_of(SetExpr::Select(Box::new(select)))
+}
+
+impl DeclaredStream {
+    /// Refuses rows for a table that has them from elsewhere.
+    pub(super) fn refuse_rows(&self, name: &str) -> Result<()> {
+        if self.table.as_ref().is_none_or(|table| table.is_fed) {
+            return Ok(());
+        }
+        let keeper = if self.source.is_some() { "its source" } else { "a query" };
+        Err(Error::invalid(format!("`INSERT` cannot change table `{name}`, which {keeper} keeps up to date"))
+            .with_hint("write where its source reads, as a stream of its own: CREATE STREAM … WITH (…)"))
+    }
 }
 
 impl Planning<'_> {
@@ -131,39 +159,22 @@ impl Planning<'_> {
             }
             Some(_) => {}
         }
-        if !self.catalog.keeps_results {
-            return Err(Error::not_yet(format!(
-                "`{verb}` in an application, whose statements run side by side,"
-            ))
-            .with_hint("give the statements to a session one by one"));
-        }
         let other = |name: &&String| self.catalog.get(name).is_some_and(|known| known.table.is_none());
         if let Some(stream) = query.reads.iter().find(other).filter(|_| change.asks()) {
             return Err(Error::invalid(format!("`{verb}` asks tables only, and `{stream}` is a stream"))
                 .with_hint("keep what it asks for in a table: CREATE TABLE … AS SELECT …"));
         }
-        let (Some(columns), key) = (&declared.columns, &declared.key) else { return Ok(query) };
-        let RowChange::Update(names) = change else { return Ok(query) };
-        let mut places = vec![];
-        for name in names {
-            let found =
-                columns.fields().iter().position(|field| field.name().eq_ignore_ascii_case(&name.value));
-            let Some(place) = found else {
-                let all = columns.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>();
-                return Err(Error::invalid(format!("table `{target}` has no column `{}`", name.value))
-                    .with_hint(format!("columns there: {}", all.join(", ")))
-                    .with_span(name.span.clone()));
-            };
-            if key.iter().any(|key| key.eq_ignore_ascii_case(&name.value)) {
-                return Err(Error::invalid(format!(
-                    "`{}` is a key of table `{target}`, and the key of a row stays",
-                    name.value
-                ))
-                .with_hint("delete the row, and insert another")
-                .with_span(name.span.clone()));
+        let Some(columns) = &declared.columns else { return Ok(query) };
+        let into = Into { name: &target, columns, key: &declared.key };
+        let names = match change {
+            RowChange::Update(names) => names,
+            RowChange::Merge(merging) => {
+                merging.complete(&mut query.query, &into)?;
+                return Ok(query);
             }
-            places.push(place);
-        }
+            RowChange::Delete | RowChange::Upsert => return Ok(query),
+        };
+        let places = into.changeable(names)?;
         if let SetExpr::Select(select) = query.query.body.as_mut() {
             let values = std::mem::take(&mut select.projection);
             let column = |field: &Arc<arrow::datatypes::Field>| {
@@ -177,28 +188,55 @@ impl Planning<'_> {
         Ok(query)
     }
 
-    /// Returns the sink of a statement that runs once and writes a table of a session: all that it does is one change.
+    /// Returns the sink of a statement that runs once and changes a table, or writes one of a session: all that it does is
+    /// one change.
     pub(super) fn statement_sink(
         &mut self,
         query: &Query,
         work: &Work,
         sink: Arc<dyn SinkConnector>,
     ) -> Result<Arc<dyn SinkConnector>> {
-        let target = query.target.name().filter(|_| self.catalog.keeps_results);
-        let Some(name) = target.filter(|_| matches!(work, Work::Batch(_)) && query.explain == Explaining::No)
-        else {
-            return Ok(sink);
-        };
-        let is_fed = |name: &str| {
-            self.catalog.get(name).and_then(|known| known.table.as_ref()).is_some_and(|table| table.is_fed)
-        };
-        if !is_fed(&name) {
+        let Some(name) = self.written_once(query, work) else { return Ok(sink) };
+        if !self.catalog.keeps_results && query.change.is_none() {
             return Ok(sink);
         }
         let table = self.catalog.relation(&name, None, self.settings)?;
         let required = table.schema.fields().iter().enumerate();
         let required = required.filter(|(_, field)| !field.is_nullable()).map(|(column, _)| column).collect();
-        let deletes = matches!(query.change, Some(RowChange::Delete));
-        Ok(Arc::new(StatementConnector { table: name, input: sink, required, deletes }))
+        let does = match &query.change {
+            Some(RowChange::Delete) => StatementDoes::Delete,
+            Some(RowChange::Merge(merging)) => StatementDoes::Merge { keeps_first: merging.keeps_first() },
+            Some(RowChange::Update(_) | RowChange::Upsert) | None => StatementDoes::Put,
+        };
+        let key = table.table.as_ref().map_or_else(Vec::new, |table| table.key().to_vec());
+        Ok(Arc::new(StatementConnector { table: name, input: sink, required, does, key }))
+    }
+
+    /// Refuses to change rows of a table that a job goes on to fill: nobody could say which rows are there by then.
+    pub(super) fn refuse_changes_beside_streams(&mut self) {
+        if self.catalog.keeps_results {
+            return;
+        }
+        let changes = self.jobs.iter().filter(|job| job.changes_rows);
+        for (table, place) in changes.filter_map(|job| job.writes_once.clone()) {
+            let fills = |job: &&PlannedJob| {
+                job.shared_sink.as_ref() == Some(&table) && matches!(job.work, Work::Stream(_))
+            };
+            let Some(other) = self.jobs.iter().find(fills) else { continue };
+            let error = Error::invalid(format!(
+                "rows of table `{table}` cannot be changed while `{}` goes on to fill it",
+                other.name
+            ))
+            .with_hint("give the statements to a session one by one; over inputs that end, `--mode batch` runs them in the order of the file");
+            self.errors.push(mark(error, self.text, place..place + 1));
+        }
+    }
+
+    /// Returns the table that a statement writes which runs once.
+    pub(super) fn written_once(&self, query: &Query, work: &Work) -> Option<String> {
+        let runs = matches!(work, Work::Batch(_)) && query.explain == Explaining::No;
+        let name = query.target.name().filter(|_| runs && query.creates.is_none())?;
+        let table = self.catalog.get(&name)?.table.as_ref()?;
+        table.is_fed.then_some(name)
     }
 }

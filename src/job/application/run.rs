@@ -5,19 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use datafusion::logical_expr::LogicalPlan;
-use parking_lot::Mutex;
 
 use super::planning::{PlannedApplication, PlannedJob, Work};
 use super::settings::Settings;
+use super::shared_sink::open_sinks;
 use crate::connect::memory::MemoryStream;
-use crate::connect::{ChunkLimits, Sink, WriteRequest, Written};
-use crate::error::{Error, Result};
-use crate::flow::ChangeBatch;
+use crate::connect::{ChunkLimits, Sink, WriteRequest};
+use crate::error::{Error, ErrorKind, Result};
 use crate::job::batch::{BatchJob, BatchSpec, relations_of};
-use crate::job::{Ending, Failures, Gate, Job, JobReport, JobSpec, LoadProgress, Loads, Outcome};
+use crate::job::{
+    Ending, Failures, Gate, Job, JobReport, JobSpec, LoadProgress, Loads, Outcome, Turn, Turns,
+};
 use crate::sql::plan::Planner;
 use crate::sql::relation::Relation;
-use crate::time::{Clock, Watermark};
+use crate::time::Clock;
 
 /// An application that runs.
 pub struct RunningApplication {
@@ -29,8 +30,19 @@ pub struct RunningApplication {
 
 struct RunningJob {
     running: Running,
-    /// Whether it only keeps a table up to date for as long as others run.
-    serves: bool,
+    /// Whether it only keeps a table for others, and how long.
+    keeps: Keeping,
+}
+
+/// How long a job goes on that may only keep a table for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keeping {
+    /// To its own end: it does something else, too.
+    No,
+    /// To its end, unless one of the others fails, which may have waited for it in vain.
+    ToItsEnd,
+    /// For as long as others run.
+    WhileOthersRun,
 }
 
 enum Running {
@@ -58,7 +70,7 @@ impl PlannedJob {
     }
 
     /// Opens a writer for the result and for those of others, of which one withdraws rows if `changelog` says so.
-    fn open_shared(&self, settings: &Settings, changelog: bool) -> Result<Box<dyn Sink>> {
+    pub(super) fn open_shared(&self, settings: &Settings, changelog: bool) -> Result<Box<dyn Sink>> {
         let request = WriteRequest {
             schema: Arc::clone(&self.output),
             key: self.key.clone(),
@@ -90,7 +102,7 @@ impl PlannedJob {
             memory_limit: self.options.memory_limit,
             emit_interval: self.options.emit_interval,
             clock: Arc::clone(&settings.clock),
-            gate: self.gate(),
+            gate: self.gate(None),
             load: self.keeps.as_ref().map(|kept| Arc::clone(&kept.load.load)),
             record: false,
         })
@@ -99,7 +111,8 @@ impl PlannedJob {
     /// Runs the job to its end, if it runs once; none if it follows its inputs.
     pub fn run_once(&self, planner: &Planner, settings: &Settings) -> Result<Option<Outcome>> {
         let Work::Batch(plan) = &self.work else { return Ok(None) };
-        let spec = self.batch_spec(plan, self.open_sink(settings)?, planner, settings, Box::new(|| ()));
+        let spec =
+            self.batch_spec(plan, self.open_sink(settings)?, planner, settings, (None, Box::new(|| ())));
         Ok(Some(BatchJob::start(spec)?.wait()))
     }
 
@@ -109,7 +122,7 @@ impl PlannedJob {
         sink: Box<dyn Sink>,
         planner: &Planner,
         settings: &Settings,
-        opened: Box<dyn FnOnce() + Send>,
+        (turn, opened): (Option<Turn>, Box<dyn FnOnce() + Send>),
     ) -> BatchSpec {
         BatchSpec {
             name: self.name.clone(),
@@ -121,29 +134,37 @@ impl PlannedJob {
             limits: self.limits(),
             failures: self.failures(),
             clock: Arc::clone(&settings.clock),
-            gate: self.gate(),
+            gate: self.gate(turn.as_ref()),
             load: self.keeps.as_ref().map(|kept| Arc::clone(&kept.load.load)),
+            turn,
             opened,
         }
     }
 
     /// Returns what the job waits for before it reads, if it waits for anything.
-    fn gate(&self) -> Option<Arc<Gate>> {
+    fn gate(&self, turn: Option<&Turn>) -> Option<Arc<Gate>> {
         let own = self.keeps.as_ref().map(|kept| kept.load.clone());
         if let Some(own) = &own {
             own.all.add(&own.load);
         }
-        let waits = !self.waits.is_empty() || own.is_some();
-        waits.then(|| Arc::new(Gate::new(self.waits.clone(), own)))
+        let gate = Gate::new(self.waits.clone(), own.clone());
+        match turn {
+            Some(turn) => Some(Arc::new(gate.in_turn(turn.clone()))),
+            None => (!self.waits.is_empty() || own.is_some()).then(|| Arc::new(gate)),
+        }
     }
 
-    /// Returns whether the job only keeps a table up to date for as long as others run.
-    fn serves(&self) -> bool {
+    /// Returns whether the job only keeps a table, and how long.
+    fn keeping(&self) -> Keeping {
         let is_endless = match &self.work {
             Work::Stream(plan) => plan.scans.iter().any(|scan| !scan.relation.source.is_bounded()),
             Work::Batch(_) => false,
         };
-        is_endless && self.keeps.as_ref().is_some_and(|kept| kept.is_all)
+        match &self.keeps {
+            Some(kept) if kept.is_all && is_endless => Keeping::WhileOthersRun,
+            Some(kept) if kept.is_all => Keeping::ToItsEnd,
+            _ => Keeping::No,
+        }
     }
 
     /// Returns whether the job only reads tables, as they are when it runs.
@@ -188,15 +209,24 @@ impl RunningApplication {
             jobs.into_iter().filter(|job| job.explain != super::statements::Explaining::Plan).collect();
         unwritten.iter().for_each(|stream| stream.end());
         let sinks = open_sinks(&jobs, settings)?;
-        let (loads, clock) = (catalog.loads, Arc::clone(&settings.clock));
+        let (loads, clock) = (Arc::clone(&catalog.loads), Arc::clone(&settings.clock));
         let mut started = Self { jobs: vec![], stopping: Arc::default(), loads, clock };
         let starting = Starting::new(&jobs, between);
+        let mut turns = BTreeMap::new();
         for (job, sink) in jobs.iter().zip(sinks) {
             let running = match &job.work {
                 Work::Stream(_) => job
                     .stream_spec(sink, &planner, settings)
                     .and_then(|spec| Job::start(spec, None))
-                    .map(|job| Running::Stream(Box::new(job))),
+                    .map(|running| {
+                        let input = job.keeps.as_ref().and_then(|kept| catalog.memory(kept.table.name()));
+                        if let (Some(kept), Some(input)) = (&job.keeps, input) {
+                            let of_table =
+                                Turns::new(Arc::clone(&kept.load.load), Arc::clone(input), running.how_far());
+                            turns.insert(kept.table.name(), of_table);
+                        }
+                        Running::Stream(Box::new(running))
+                    }),
                 Work::Batch(plan) => {
                     let starting = Arc::clone(&starting);
                     let counts = job.reads_streams_once();
@@ -205,12 +235,13 @@ impl RunningApplication {
                             starting.one_is_there()
                         }
                     });
-                    BatchJob::start(job.batch_spec(plan, sink, &planner, settings, opened))
+                    let turn = turn(job, &jobs, &turns);
+                    BatchJob::start(job.batch_spec(plan, sink, &planner, settings, (turn, opened)))
                         .map(Running::Batch)
                 }
             };
             match running {
-                Ok(running) => started.jobs.push(RunningJob { running, serves: job.serves() }),
+                Ok(running) => started.jobs.push(RunningJob { running, keeps: job.keeping() }),
                 Err(error) => {
                     started.stopper()();
                     started.wait();
@@ -264,42 +295,57 @@ impl RunningApplication {
 
     /// Returns whether every job has ended, those aside that only keep tables for others.
     pub fn is_over(&self) -> bool {
-        let only_serves = self.jobs.iter().all(|job| job.serves);
-        self.jobs.iter().filter(|job| only_serves || !job.serves).all(|job| job.running.is_over())
+        let lasts = |job: &&RunningJob| job.keeps == Keeping::No;
+        if !self.jobs.iter().any(|job| lasts(&job)) {
+            return self.jobs.iter().all(|job| job.running.is_over());
+        }
+        let is_over =
+            |keeps| self.jobs.iter().filter(|job| job.keeps == keeps).all(|job| job.running.is_over());
+        let failed = || self.jobs.iter().filter(lasts).any(|job| job.running.has_failed());
+        is_over(Keeping::No) && (is_over(Keeping::ToItsEnd) || failed())
     }
 
     /// Waits for all jobs. Each runs to its own end: one that fails harms no other. Those that only keep tables up to
-    /// date end when nobody is left to read them.
+    /// date end when nobody is left to read them, and those that load one when somebody has failed who may have waited
+    /// for it.
     pub fn wait(self) -> ApplicationOutcome {
         let mut outcome = ApplicationOutcome { reports: vec![], tables: vec![], error: None, stopped: false };
-        let only_serves = self.jobs.iter().all(|job| job.serves);
-        let mut outcomes: Vec<Option<Outcome>> = vec![];
-        let mut serving = vec![];
-        for (ordinal, job) in self.jobs.into_iter().enumerate() {
-            if job.serves && !only_serves {
-                serving.push((ordinal, job.running));
-                outcomes.push(None);
-            } else {
-                outcomes.push(Some(job.running.wait()));
+        let only_keep = self.jobs.iter().all(|job| job.keeps != Keeping::No);
+        let mut outcomes: Vec<Option<Outcome>> = self.jobs.iter().map(|_| None).collect();
+        let mut jobs: Vec<_> = self.jobs.into_iter().enumerate().collect();
+        let mut failed = false;
+        for keeps in [Keeping::No, Keeping::ToItsEnd, Keeping::WhileOthersRun] {
+            let (now, later) = jobs.into_iter().partition(|(_, job)| job.keeps == keeps);
+            jobs = later;
+            let stops = !only_keep && (keeps == Keeping::WhileOthersRun || failed);
+            if stops {
+                now.iter().for_each(|(_, job): &(usize, RunningJob)| job.running.stopper()());
             }
-        }
-        for (_, job) in &serving {
-            job.stopper()();
-        }
-        for (ordinal, job) in serving {
-            let mut ended = job.wait();
-            if matches!(ended.ending, Ok(Ending::Stopped)) && !self.stopping.load(Ordering::Acquire) {
-                ended.ending = Ok(Ending::Finished);
-                ended.report.state = "finished";
+            for (ordinal, job) in now {
+                let mut ended = job.running.wait();
+                if stops
+                    && matches!(ended.ending, Ok(Ending::Stopped))
+                    && !self.stopping.load(Ordering::Acquire)
+                {
+                    ended.ending = Ok(Ending::Finished);
+                    ended.report.state = "finished";
+                }
+                failed |= ended.ending.is_err();
+                outcomes[ordinal] = Some(ended);
             }
-            outcomes[ordinal] = Some(ended);
         }
         for Outcome { report, ending, .. } in outcomes.into_iter().flatten() {
             match ending {
                 Ok(Ending::Stopped) => outcome.stopped = true,
                 Ok(Ending::Finished) => {}
                 Err(error) => {
-                    outcome.error.get_or_insert((report.name.clone(), error));
+                    // A job that only finds another gone tells less than that one.
+                    let tells_more = |known: &(String, Error)| {
+                        known.1.kind() == ErrorKind::Unavailable && error.kind() != ErrorKind::Unavailable
+                    };
+                    if outcome.error.as_ref().is_none_or(tells_more) {
+                        outcome.error = Some((report.name.clone(), error));
+                    }
                 }
             }
             outcome.reports.push(report);
@@ -321,6 +367,14 @@ impl Running {
         match self {
             Self::Stream(job) => job.is_over(),
             Self::Batch(job) => job.is_over(),
+        }
+    }
+
+    /// Returns whether the job has ended by a failure.
+    fn has_failed(&self) -> bool {
+        match self {
+            Self::Stream(job) => job.is_over() && job.progress().state == "failed",
+            Self::Batch(job) => job.is_over() && job.observer()().state == "failed",
         }
     }
 
@@ -357,107 +411,10 @@ impl Starting {
     }
 }
 
-fn open_sinks(jobs: &[PlannedJob], settings: &Settings) -> Result<Vec<Box<dyn Sink>>> {
-    let mut shared: BTreeMap<String, Arc<Mutex<Shared>>> = BTreeMap::new();
-    let mut users: BTreeMap<String, usize> = BTreeMap::new();
-    for name in jobs.iter().filter_map(|job| job.shared_sink.clone()) {
-        *users.entry(name).or_default() += 1;
-    }
-    let mut sinks: Vec<Box<dyn Sink>> = vec![];
-    for job in jobs {
-        let name = job.shared_sink.as_ref().filter(|name| users.get(*name).is_some_and(|users| *users > 1));
-        // Queries that show their rows to the user each have columns of their own.
-        let Some(name) = name.filter(|name| *name != "stdout") else {
-            sinks.push(job.open_sink(settings)?);
-            continue;
-        };
-        let writer = match shared.get(name) {
-            Some(writer) => Arc::clone(writer),
-            None => {
-                let changelog =
-                    jobs.iter().any(|other| other.shared_sink.as_ref() == Some(name) && other.changelog);
-                let sink = job.open_shared(settings, changelog)?;
-                let writer = Arc::new(Mutex::new(Shared::new(sink, users[name])));
-                shared.insert(name.clone(), Arc::clone(&writer));
-                writer
-            }
-        };
-        sinks.push(Box::new(SharedSink {
-            writer,
-            written: Written::default(),
-            at_end: false,
-            caught_up: false,
-        }));
-    }
-    Ok(sinks)
-}
-
-/// One writer for several jobs; it finishes with the last of them.
-struct Shared {
-    sink: Box<dyn Sink>,
-    users: usize,
-    /// How many have yet to come to the end of time.
-    open: usize,
-    /// How many have yet to write all that was there when they began.
-    behind: usize,
-}
-
-impl Shared {
-    fn new(sink: Box<dyn Sink>, users: usize) -> Self {
-        Self { sink, users, open: users, behind: users }
-    }
-}
-
-struct SharedSink {
-    writer: Arc<Mutex<Shared>>,
-    written: Written,
-    at_end: bool,
-    caught_up: bool,
-}
-
-impl Sink for SharedSink {
-    fn write(&mut self, changes: &ChangeBatch) -> Result<()> {
-        self.written.rows += changes.num_rows() as u64;
-        let mut writer = self.writer.lock();
-        let before = writer.sink.written().bytes;
-        writer.sink.write(changes)?;
-        self.written.bytes += writer.sink.written().bytes - before;
-        Ok(())
-    }
-
-    fn advance(&mut self, watermark: Watermark) -> Result<()> {
-        // Event time in a stream of several writers is as far as the slowest, which no single writer knows; its end is
-        // that of the last.
-        if watermark != Watermark::END || std::mem::replace(&mut self.at_end, true) {
-            return Ok(());
-        }
-        let mut writer = self.writer.lock();
-        writer.open -= 1;
-        if writer.open == 0 { writer.sink.advance(Watermark::END) } else { Ok(()) }
-    }
-
-    fn caught_up(&mut self) {
-        if std::mem::replace(&mut self.caught_up, true) {
-            return;
-        }
-        let mut writer = self.writer.lock();
-        writer.behind -= 1;
-        if writer.behind == 0 {
-            writer.sink.caught_up();
-        }
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        self.writer.lock().sink.flush()
-    }
-
-    fn finish(&mut self) -> Result<()> {
-        let mut writer = self.writer.lock();
-        writer.users -= 1;
-        if writer.users == 0 { writer.sink.finish() } else { writer.sink.flush() }
-    }
-
-    fn written(&self) -> Written {
-        self.written
-    }
+/// Returns the place of a job among those that write a table and then end; none if it is not one of them.
+fn turn(job: &PlannedJob, jobs: &[PlannedJob], turns: &BTreeMap<&str, Arc<Turns>>) -> Option<Turn> {
+    let (table, own) = job.writes_once.as_ref()?;
+    let others = jobs.iter().filter_map(|job| job.writes_once.as_ref());
+    let place = others.filter(|(other, place)| other == table && place < own).count();
+    Some(Turn { turns: Arc::clone(turns.get(table.as_str())?), place })
 }

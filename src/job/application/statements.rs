@@ -5,13 +5,13 @@ use std::ops::Range;
 
 use sqlparser::ast;
 
-use super::row_changes::{RowChange, deleted, updated};
+use super::merging::{Merging, derived, inserted, merged};
+use super::row_changes::{RowChange, deleted, table, updated};
 use crate::config::Entry;
-use crate::error::Error;
 use crate::sql::plan::relation_names;
 use crate::sql::{
-    ConflictAction, EmitMode, InlineOptions, InsertSource, Name, OptionItem, ParsedStatement, RelationKind,
-    Statement, StreamQuery,
+    Conflict, EmitMode, InlineOptions, InsertSource, Merge, MergeSource, Name, OptionItem, ParsedStatement,
+    RelationKind, Statement, StreamQuery,
 };
 
 /// Where a query's rows go, as its statement says it.
@@ -167,16 +167,9 @@ fn of_statement(statement: Statement, span: Range<usize>, ordinal: usize) -> Opt
             Some(of_row_change(deleted(&target, condition), name, span, &target))
         }
         Statement::Insert { target, columns, source, conflict } => {
-            let named = Target::Named(target.value.clone());
-            let name = format!("insert-into-{}", target.value);
-            let query = match source {
-                InsertSource::Query(query) => of_query(*query, name, span, named),
-                InsertSource::Values(rows) => of_values(rows, name, span, named),
-            };
-            let columns = columns.map(|columns| columns.into_iter().map(|column| column.value).collect());
-            let change = conflict.map(|_| RowChange::Upsert);
-            Some(Query { insert_columns: columns, casts: true, change, ..query })
+            Some(of_insert(&target, columns, source, conflict, span))
         }
+        Statement::Merge(merge) => Some(of_merge(*merge, span)),
         Statement::Explain { statement, analyze, .. } => {
             let query = of_statement(*statement, span, ordinal)?;
             let explain = if analyze { Explaining::Analyze } else { Explaining::Plan };
@@ -300,22 +293,48 @@ fn of_row_change(
     }
 }
 
-/// Returns the error for a statement that changes rows in their place, and cannot yet.
-pub(super) fn rows_stay(statement: &Statement) -> Option<Error> {
-    let (what, place) = match statement {
-        Statement::Merge(merge) => ("MERGE", &merge.target.span),
-        Statement::Insert { conflict: Some(conflict), .. } => match conflict.action {
-            ConflictAction::Replace => return None,
-            _ => ("ON CONFLICT", &conflict.span),
-        },
-        _ => return None,
+fn of_insert(
+    target: &Name,
+    columns: Option<Vec<Name>>,
+    source: InsertSource,
+    conflict: Option<Conflict>,
+    span: Range<usize>,
+) -> Query {
+    let named = Target::Named(target.value.clone());
+    let name = format!("insert-into-{}", target.value);
+    let query = match source {
+        InsertSource::Query(query) => of_query(*query, name, span, named),
+        InsertSource::Values(rows) => of_values(rows, name, span, named),
     };
-    let error = Error::not_yet(format!("`{what}`"));
-    Some(
-        error
-            .with_hint(
-                "INSERT INTO adds rows to a stream, and replaces the row of a table that has the same key",
-            )
-            .with_span(place.clone()),
-    )
+    let columns: Option<Vec<String>> =
+        columns.map(|columns| columns.into_iter().map(|column| column.value).collect());
+    let Some(conflict) = conflict else {
+        return Query { insert_columns: columns, casts: true, ..query };
+    };
+    match inserted(target, columns.clone(), query.query.clone(), conflict) {
+        None => Query { insert_columns: columns, casts: true, change: Some(RowChange::Upsert), ..query },
+        Some((merged, merging)) => merging_into(query, merged, merging),
+    }
+}
+
+fn of_merge(merge: Merge, span: Range<usize>) -> Query {
+    let named = Target::Named(merge.target.value.clone());
+    let name = format!("merge-into-{}", merge.target.value);
+    let (base, source) = match &merge.source {
+        MergeSource::Relation(source) => (of_values(vec![], name, span, named), table(&source.value)),
+        MergeSource::Query(query) => {
+            let base = of_query(StreamQuery::clone(query), name, span, named);
+            let source = derived(base.query.clone(), "source", vec![]);
+            (base, source)
+        }
+    };
+    let (query, merging) = merged(merge, source);
+    merging_into(base, query, merging)
+}
+
+/// Returns `base` as the statement that merges what `query` gives.
+fn merging_into(base: Query, query: ast::Query, merging: Merging) -> Query {
+    let reads = relation_names(&query);
+    let change = Some(RowChange::Merge(merging));
+    Query { query, reads, reads_nothing: false, casts: true, change, ..base }
 }

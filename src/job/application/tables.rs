@@ -1,11 +1,12 @@
 //! The tables of an application: what is declared, the jobs that keep them, and who waits for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
+use super::dropping::Dependent;
 use super::graph::{Maker, circle, circle_text, made_from};
 use super::planning::{PlannedJob, Planning, Work};
 use super::reading::Reading;
@@ -205,7 +206,10 @@ impl Planning<'_> {
         groups: &Groups,
         options: &JobOptions,
     ) -> Result<Vec<(Arc<TableLoad>, Duration)>> {
-        let tables = self.catalog.tables().filter(|(name, _)| query.reads.contains(*name));
+        // A statement that changes a table sees it as those before it have left it, not as it is when it is ready.
+        let own = query.target.name().filter(|_| query.change.is_some() && !self.catalog.keeps_results);
+        let reads = |name: &str| query.reads.contains(name) && own.as_deref() != Some(name);
+        let tables = self.catalog.tables().filter(|(name, _)| reads(name));
         let wait = |(name, table): (&str, &DeclaredTable)| {
             let limit = Reading::of(name, groups)?.wait;
             Ok((Arc::clone(&table.load), limit.unwrap_or(options.table_wait)))
@@ -228,7 +232,8 @@ impl Planning<'_> {
     /// Notes what a query makes for others.
     pub(super) fn note_maker(&mut self, query: &Query) {
         let made = match &query.target {
-            _ if query.explain != Explaining::No || query.change.is_some() => None,
+            _ if query.explain != Explaining::No => None,
+            _ if query.change.is_some() && self.catalog.keeps_results => None,
             To::Created(name) => Some(name),
             To::Named(name) => {
                 Some(name).filter(|name| self.catalog.get(name).is_some_and(|known| known.memory.is_some()))
@@ -236,9 +241,12 @@ impl Planning<'_> {
             To::Stdout | To::Options(..) => None,
         };
         let makes = made.into_iter().chain(query.creates.as_ref().filter(|_| query.creates_table));
+        // A statement that changes a table does not wait until that table is ready.
+        let is_own = |name: &String| query.change.is_some() && query.target.name().as_ref() == Some(name);
+        let reads: BTreeSet<String> = query.reads.iter().filter(|name| !is_own(name)).cloned().collect();
         self.makers.extend(makes.map(|made| Maker {
             made: made.clone(),
-            reads: query.reads.clone(),
+            reads: reads.clone(),
             span: query.span.clone(),
         }));
     }
@@ -301,6 +309,7 @@ impl Planning<'_> {
             }
         }
         self.jobs.splice(0..0, jobs);
+        self.refuse_changes_beside_streams();
         self.pass_changes_on();
         self.order_loads();
     }
@@ -334,8 +343,10 @@ impl Planning<'_> {
         let changes = declared.changes.as_ref().filter(|_| self.catalog.keeps_results);
         keep_in(&mut plan, table, retention, changes.is_some());
         let before = self.text.get(..own.span.start).unwrap_or_default();
+        let number = self.catalog.begin_job(Dependent::keeping(&own.name));
         Ok(Some(PlannedJob {
             name: own.name.clone(),
+            number,
             sql_line: before.matches('\n').count() + 1,
             sink: sink_of(table, changes),
             shared_sink: None,
@@ -349,6 +360,7 @@ impl Planning<'_> {
             result: None,
             reads_nothing: false,
             changes_rows: false,
+            writes_once: None,
             explain: Explaining::No,
         }))
     }

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use super::load::{Loads, TableLoad};
 use super::progress::{LoadState, waiting_text};
+use super::turns::Turn;
 use crate::config::duration_text;
 use crate::error::{Error, Result};
 use crate::job::messages::StopFlag;
@@ -20,6 +21,7 @@ const LOOK: Duration = Duration::from_millis(2);
 pub struct Gate {
     waits: Vec<(Arc<TableLoad>, Duration)>,
     own: Option<OwnLoad>,
+    turn: Option<Turn>,
     state: Mutex<State>,
 }
 
@@ -48,7 +50,13 @@ impl Gate {
     /// Creates a gate that opens when all tables are ready, and fails where one is not within its limit. A job that
     /// loads a table itself also waits for its turn.
     pub fn new(waits: Vec<(Arc<TableLoad>, Duration)>, own: Option<OwnLoad>) -> Self {
-        Self { waits, own, state: Mutex::default() }
+        Self { waits, own, turn: None, state: Mutex::default() }
+    }
+
+    /// Makes the job wait for its turn among those that change one table.
+    #[must_use]
+    pub fn in_turn(self, turn: Turn) -> Self {
+        Self { turn: Some(turn), ..self }
     }
 
     /// Waits until the gate is open; returns false if the job was stopped before.
@@ -91,6 +99,9 @@ impl Gate {
                 all_ready &= load.is_ready();
             }
         }
+        if let Some(turn) = &self.turn {
+            all_ready &= turn.has_come()?;
+        }
         let begins = |own: &OwnLoad| own.all.begin(&own.load, own.max_parallel, micros);
         state.open = all_ready && self.own.as_ref().is_none_or(begins);
         Ok(state.open)
@@ -107,6 +118,7 @@ impl Gate {
             Some(own) if loads.is_empty() => {
                 Some(format!("its turn: {} loads may run at once", own.max_parallel))
             }
+            _ if loads.is_empty() && self.turn.is_some() => Some("the statements before it".to_owned()),
             _ => (!loads.is_empty()).then(|| waiting_text(&loads)),
         }
     }

@@ -183,6 +183,11 @@ impl Loads {
         }
     }
 
+    /// Forgets a load, whose table is gone.
+    pub fn remove(&self, load: &Arc<TableLoad>) {
+        self.0.lock().retain(|known| !Arc::ptr_eq(known, load));
+    }
+
     /// Begins a load, unless `max_parallel` others run; returns whether it runs.
     pub(crate) fn begin(&self, load: &TableLoad, max_parallel: usize, micros: i64) -> bool {
         let all = self.0.lock();

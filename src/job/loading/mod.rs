@@ -6,6 +6,7 @@
 mod gate;
 mod load;
 mod progress;
+mod turns;
 
 #[cfg(test)]
 mod tests;
@@ -13,3 +14,4 @@ mod tests;
 pub use gate::{Gate, OwnLoad};
 pub use load::{Loads, TableLoad};
 pub use progress::{LoadProgress, LoadState};
+pub use turns::{Turn, Turns};

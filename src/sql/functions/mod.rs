@@ -26,6 +26,7 @@ mod text_column;
 mod time_argument;
 mod time_number;
 mod type_name;
+mod typed;
 mod window;
 
 #[cfg(test)]
@@ -42,8 +43,9 @@ pub use overflow::fail_on_overflow;
 pub use session::{SessionProfile, session_state};
 pub use session_window::session_function;
 pub use type_name::type_name;
+pub use typed::TYPED;
 pub use window::{
     DURATION_FIELD, END_FIELD, SESSION_DURATION, START_FIELD, WINDOW_END, WINDOW_START,
-    session_duration_function, settled_function, window_end_function, window_start_function,
-    windows_function,
+    required_time_function, session_duration_function, settled_function, window_end_function,
+    window_start_function, windows_function,
 };

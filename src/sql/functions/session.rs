@@ -19,7 +19,7 @@ use super::json::JsonOperators;
 use super::overflow::ConstantOverflow;
 use super::time_number::{TimeArithmetic, TimeComparisons};
 use super::{
-    aggregate, buffer, clock, date, extract, header, join, json, shift, text, time_argument, window,
+    aggregate, buffer, clock, date, extract, header, join, json, shift, text, time_argument, typed, window,
 };
 
 /// What the plans of a session are for.
@@ -70,6 +70,7 @@ pub fn session_state(profile: SessionProfile, clock: &EpochClock) -> SessionStat
         window::functions(),
         buffer::functions(),
         join::functions(),
+        typed::functions(),
         vec![extract::date_part_udf()],
     ];
     defaults.extend(ours.into_iter().flatten());

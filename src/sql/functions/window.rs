@@ -64,6 +64,22 @@ pub fn settled_function() -> Arc<ScalarUDF> {
     Scalar::new("velo_settled", same, own, keep).volatile().into_udf()
 }
 
+/// Returns the function that gives its argument, the event time that a query sets, and fails where it is NULL: a row
+/// without a time would be nowhere, and never silently gets another.
+pub fn required_time_function() -> Arc<ScalarUDF> {
+    let of_time = |_: &str, _: &[DataType]| Ok(vec![instant()]);
+    let check = |args: &ScalarFunctionArgs| match args.args.as_slice() {
+        [ColumnarValue::Array(times)] if times.null_count() == 0 => {
+            Ok(ColumnarValue::Array(Arc::clone(times)))
+        }
+        [ColumnarValue::Scalar(time)] if !time.is_null() => Ok(ColumnarValue::Scalar(time.clone())),
+        _ => Err(external(Error::data("`_event_time` is NULL").with_hint(
+            "give each row a time: COALESCE(…) AS _event_time, or leave those without one out in WHERE",
+        ))),
+    };
+    Scalar::new("velo_required_time", of_time, |_| instant(), check).into_udf()
+}
+
 /// Returns the functions of this family.
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
@@ -72,6 +88,7 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
         session_duration_function(),
         windows_function(),
         settled_function(),
+        required_time_function(),
         // Volatile, so that nothing takes them for constants before they are replaced.
         Scalar::new(WINDOW_START, coerce_spec, |_| instant(), placeholder).volatile().into_udf(),
         Scalar::new(WINDOW_END, coerce_spec, |_| instant(), placeholder).volatile().into_udf(),
@@ -139,7 +156,11 @@ impl Arguments {
     fn open(&self, row: usize) -> Option<std::ops::RangeInclusive<i64>> {
         let pane = self.windows.pane_at(self.times.value(row));
         let watermark = if self.watermarks.is_null(row) { i64::MIN } else { self.watermarks.value(row) };
-        Some(self.windows.first_open(pane, watermark)?..=*self.windows.windows_of(pane).end())
+        match (self.windows.first_open(pane, watermark), self.windows.next_open(watermark)) {
+            (Some(first), _) => Some(first..=*self.windows.windows_of(pane).end()),
+            (None, Some((_, next))) => Some(next..=next),
+            (None, None) => None,
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
 use datafusion::logical_expr::{
     Aggregate, Expr, Filter, LogicalPlan, Projection, SubqueryAlias, TableScan, TableScanBuilder, Union,
-    Window, cast, lit,
+    Unnest, Window, cast, lit,
 };
 
 use super::attach_join::{attach_join, join_needs_time};
@@ -26,7 +26,9 @@ use super::window_place::{Placing, is_placeholder};
 use super::window_rows::call;
 use super::window_trace::trace_window;
 use crate::error::Error;
-use crate::sql::functions::{session_duration_function, settled_function, window_end_function};
+use crate::sql::functions::{
+    required_time_function, session_duration_function, settled_function, window_end_function,
+};
 use crate::sql::relation::{RelationTable, SystemColumn, WindowPart};
 use crate::sql::window_spec::{WindowKind, WindowSpec};
 use crate::time::LateRule;
@@ -112,12 +114,20 @@ pub(super) fn attach_time(plan: LogicalPlan, rules: TimeRules) -> DataFusionResu
         LogicalPlan::Union(union) => attach_union(union, rules),
         LogicalPlan::Window(window) => attach_window(window, rules),
         LogicalPlan::Join(join) => attach_join(join, rules),
+        LogicalPlan::Unnest(unnest) => {
+            let input = attach_time(Arc::unwrap_or_clone(unnest.input), rules)?;
+            Ok(LogicalPlan::Unnest(Unnest::try_new(Arc::new(input), unnest.exec_columns, unnest.options)?))
+        }
+        LogicalPlan::Sort(_) | LogicalPlan::Limit(_) => {
+            let inputs = plan.inputs().into_iter().cloned().map(|input| attach_time(input, rules));
+            let inputs = inputs.collect::<DataFusionResult<Vec<_>>>()?;
+            plan.with_new_exprs(plan.expressions(), inputs)
+        }
         other => {
             let inputs = other.inputs().into_iter().cloned();
             let inputs = inputs.map(|input| without_hidden(attach_time(input, rules)?));
             let inputs = inputs.collect::<DataFusionResult<Vec<_>>>()?;
-            let keeps_time = matches!(other, LogicalPlan::Sort(_) | LogicalPlan::Limit(_));
-            if keeps_time || !inputs.is_empty() {
+            if !inputs.is_empty() {
                 let expressions = other.expressions();
                 return other.with_new_exprs(expressions, inputs);
             }
@@ -157,6 +167,12 @@ fn attach_scan(scan: TableScan, rules: TimeRules) -> DataFusionResult<LogicalPla
     if table.relation.changelog {
         return attach_changes(scan, table);
     }
+    // The rows of another query that have lost their time must not get that of their arrival instead.
+    let relation = &table.relation;
+    let has_time = relation.event_time.is_some() || relation.carried.contains(&SystemColumn::Time);
+    if !has_time && !relation.source.stamps_arrival() {
+        return Ok(LogicalPlan::TableScan(scan));
+    }
     let source = provider_as_source(Arc::new(table.with_hidden(&SystemColumn::HIDDEN)));
     Ok(LogicalPlan::TableScan(TableScanBuilder::new(scan.table_name, source).build()?))
 }
@@ -195,9 +211,17 @@ fn attach_projection(projection: Projection, rules: TimeRules) -> DataFusionResu
         let carried = carried(&input, column);
         let declared = declared.clone().filter(|_| column == SystemColumn::Time);
         match (declared, carried) {
-            (Some(expression), _) => {
+            (Some(expression), carried) => {
                 let instant = DataType::Timestamp(TimeUnit::Millisecond, None);
-                expressions.push(cast(expression.unalias(), instant).alias(column.name()));
+                let time = cast(expression.unalias(), instant);
+                // What an aggregate gives may have no time yet: it is in no window until it has.
+                let time = match carried {
+                    Some(_) => {
+                        Expr::ScalarFunction(ScalarFunction::new_udf(required_time_function(), vec![time]))
+                    }
+                    None => time,
+                };
+                expressions.push(time.alias(column.name()));
             }
             (None, Some(carried)) => expressions.push(carried),
             (None, None) => {}

@@ -9,12 +9,15 @@ use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::expr::{Exists, InSubquery, ScalarFunction};
-use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Subquery, lit};
+use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Subquery, SubqueryAlias, lit};
 
 use super::attach::{Lateness, TimeRules, attach_time, carried, without_hidden};
 use super::attach_join::reads_only_tables;
 use crate::sql::functions::meets_function;
 use crate::sql::relation::SystemColumn;
+
+/// What the rows of a query in an expression are called, where they come from the stream that the expression is over.
+const ASKED: &str = "__asked";
 
 /// Returns whether `expression` is a query over a stream whose rows decide over others.
 pub(super) fn is_stream_query(expression: &Expr) -> bool {
@@ -79,7 +82,7 @@ pub(super) fn attach_stream_queries(
 
 fn meeting(query: Subquery, outer: &LogicalPlan, rules: TimeRules) -> DataFusionResult<Subquery> {
     let inner = attach_queries(Arc::unwrap_or_clone(query.subquery), rules)?;
-    let inner = attach_time(inner, rules)?;
+    let inner = told_apart(attach_time(inner, rules)?, outer)?;
     let times = [SystemColumn::Time, SystemColumn::Watermark];
     let theirs: Option<Vec<Expr>> = times.iter().map(|column| carried(&inner, *column)).collect();
     let ours: Option<Vec<Expr>> = times.iter().map(|column| outer_column(outer, *column)).collect();
@@ -99,6 +102,18 @@ fn meeting(query: Subquery, outer: &LogicalPlan, rules: TimeRules) -> DataFusion
     let condition = Expr::ScalarFunction(ScalarFunction::new_udf(meets_function(), arguments));
     let filtered = LogicalPlan::Filter(Filter::try_new(condition, Arc::new(inner))?);
     Ok(Subquery { subquery: Arc::new(without_hidden(filtered)?), outer_ref_columns, spans: query.spans })
+}
+
+/// Gives the rows inside another name where they would have that of those outside, whose times stand beside theirs.
+fn told_apart(inner: LogicalPlan, outer: &LogicalPlan) -> DataFusionResult<LogicalPlan> {
+    let name = |plan: &LogicalPlan| match carried(plan, SystemColumn::Time) {
+        Some(Expr::Column(column)) => column.relation,
+        _ => None,
+    };
+    if name(&inner).is_none() || name(&inner) != name(outer) {
+        return Ok(inner);
+    }
+    Ok(LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(inner), ASKED)?))
 }
 
 /// Returns a hidden column of the rows outside, as a query inside refers to it.

@@ -55,8 +55,8 @@ impl<'a> Compiler<'a> {
             StepPlan::Filter { condition, input } => {
                 Box::new(Filter::new(self.expression(condition, input)?))
             }
-            StepPlan::DropLate { condition, input } => {
-                Box::new(Filter::of_late_rows(self.expression(condition, input)?))
+            StepPlan::DropLate { condition, windows, input } => {
+                Box::new(Filter::of_late_rows(self.expression(condition, input)?, *windows))
             }
             StepPlan::Project { expressions, input, output } => {
                 let expressions = expressions.iter().map(|expression| self.expression(expression, input));

@@ -35,6 +35,7 @@ mod suggested;
 mod ties;
 mod time_bound;
 mod top;
+mod typed_casts;
 mod version_join;
 mod views;
 mod whole_versions;
@@ -55,3 +56,4 @@ pub use stream_plan::{
 };
 pub use suggested::suggested_columns;
 pub use views::{inline_views, relation_names};
+pub use window_trace::window_columns;

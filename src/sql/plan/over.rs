@@ -139,7 +139,11 @@ fn plan_windowed(
     let schema = window.input.schema();
     let first = &calls[0].params;
     let open_until = bound.open_until(&hidden[0])?;
-    let late = (!bound.is_of_sessions()).then(|| drop_late(&open_until, &hidden[1], schema));
+    let late = (!bound.is_of_sessions()).then(|| StepPlan::DropLate {
+        condition: open_until.clone().gt_eq(hidden[1].clone()),
+        windows: bound.aligned(),
+        input: Arc::clone(schema),
+    });
     let Prepared { keys, further, project, input } = prepare(&first.partition_by, &[open_until], schema)?;
     let steps = late.into_iter().chain(project).collect();
     let functions = calls.iter().map(|call| compiler.window_function(&Expr::from(call.clone()), schema));
@@ -296,7 +300,7 @@ impl Values {
 /// Returns the step that keeps the rows whose `until` the watermark of their partition has not passed.
 pub(super) fn drop_late(until: &Expr, watermark: &Expr, schema: &Arc<DFSchema>) -> StepPlan {
     let condition = until.clone().gt_eq(watermark.clone());
-    StepPlan::DropLate { condition, input: Arc::clone(schema) }
+    StepPlan::DropLate { condition, windows: None, input: Arc::clone(schema) }
 }
 
 /// The columns that an operator needs.

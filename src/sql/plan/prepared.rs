@@ -9,7 +9,7 @@ use datafusion::catalog::{
 };
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::common::{ParamValues, ScalarValue};
-use datafusion::error::Result as DataFusionResult;
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement as DataFusionStatement;
@@ -23,6 +23,7 @@ use super::rewrite::{
     fetch_as_limit, find_system_columns, hide_system_columns, parameters, resolve_case, rewrite_headers,
     type_literals,
 };
+use super::typed_casts::with_typed_casts;
 use super::views::relation_names;
 use crate::error::{Error, Result};
 use crate::sql::functions::check_comparisons;
@@ -66,7 +67,14 @@ impl<'a> Prepared<'a> {
 
     /// Plans the whole query.
     pub(super) fn plan(&self, state: &SessionState) -> Result<LogicalPlan> {
-        let plan = self.raw_plan(state, self.query.clone());
+        let plan = match self.raw_plan(state, self.query.clone()) {
+            Err(error) if tells_no_casts_apart(&error) => {
+                let typed = self.raw_plan(state, with_typed_casts(&self.query));
+                // What is wrong with the query as it is written is what the user is told.
+                typed.map_err(|_| error)
+            }
+            planned => planned,
+        };
         let plan = plan.map_err(|error| planning_error(error, self.text, &self.known))?;
         check_comparisons(&plan, self.text)?;
         Ok(plan)
@@ -94,6 +102,12 @@ impl<'a> Prepared<'a> {
         let plan = futures::executor::block_on(state.statement_to_plan(statement))?;
         bind(plan, &self.inputs.parameters)
     }
+}
+
+/// Returns whether two columns have one name, which they may only have because a cast is not a part of it.
+fn tells_no_casts_apart(error: &DataFusionError) -> bool {
+    let text = error.to_string();
+    text.contains("duplicate unqualified field name") || text.contains("require unique expression names")
 }
 
 /// Returns all names that there are.

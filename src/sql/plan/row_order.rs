@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::sql::functions::window_end_function;
 use crate::sql::relation::{SystemColumn, WindowPart};
 use crate::sql::window_spec::WindowKind;
-use crate::time::SessionWindow;
+use crate::time::{AlignedWindow, LateRule, SessionWindow};
 
 /// Returns whether `order` begins with the event time of the rows of `input`, ascending.
 pub(super) fn is_time_order(order: &[SortExpr], input: &LogicalPlan) -> Result<bool> {
@@ -81,12 +81,11 @@ impl WindowBound {
         if let Some(windows) = spec.session() {
             return self.session_open_until(&windows);
         }
-        let within = match (part, spec.kind) {
-            (_, WindowKind::Tumbling { .. }) => time,
-            _ => &self.expression,
-        };
-        let end = match (part, spec.kind) {
-            (WindowPart::End, WindowKind::Hopping { .. } | WindowKind::Cumulate { .. }) => within.clone(),
+        // A row that is counted in a later window than its own has only that one's bounds.
+        let own_window = matches!(spec.kind, WindowKind::Tumbling { .. }) && spec.late != LateRule::NextOpen;
+        let within = if own_window { time } else { &self.expression };
+        let end = match part {
+            WindowPart::End if !own_window => within.clone(),
             _ => {
                 let no_watermark = lit(ScalarValue::TimestampMillisecond(None, None));
                 call(window_end_function(), within.clone(), no_watermark, spec)
@@ -111,6 +110,13 @@ impl WindowBound {
             _ => Err(Error::not_yet("`OVER` by the start of sessions without their end")
                 .with_hint("add `window_end` to PARTITION BY: it says when no more rows come")),
         }
+    }
+
+    /// Returns the windows, if each row is in one, which its time says.
+    pub(super) fn aligned(&self) -> Option<AlignedWindow> {
+        let TracedWindow { spec, aggregated, .. } = &self.window;
+        let is_one = !aggregated && matches!(spec.kind, WindowKind::Tumbling { .. });
+        if is_one { spec.aligned().ok().flatten() } else { None }
     }
 
     /// Returns whether the rows are in sessions, among which none is late any more.

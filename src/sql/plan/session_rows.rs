@@ -34,7 +34,8 @@ pub(super) fn plan_sessions(window: &Window, calls: &Calls, _compiler: &Compiler
         return Err(Error::internal("a session without its arguments"));
     };
     let (late, counted) = lateness(&windows, time, watermark)?;
-    let late = late.map(|condition| StepPlan::DropLate { condition, input: Arc::clone(schema) });
+    let late =
+        late.map(|condition| StepPlan::DropLate { condition, windows: None, input: Arc::clone(schema) });
     let Prepared { keys, further, project, input } = prepare(&call.params.partition_by, &[counted], schema)?;
     let longest = windows.max_ms.map_or(String::new(), |max| format!(", cut at {max} ms"));
     let by = match call.params.partition_by.as_slice() {

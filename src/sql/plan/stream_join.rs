@@ -150,7 +150,7 @@ pub(super) fn plan_stream_join(join: &Join, sides: Sides, compiler: &Compiler<'_
             before.iter_mut().zip([&join.left, &join.right]).zip(&meeting.times)
         {
             let condition = time.clone().gt_eq(mark.clone());
-            steps.push(StepPlan::DropLate { condition, input: Arc::clone(side.schema()) });
+            steps.push(StepPlan::DropLate { condition, windows: None, input: Arc::clone(side.schema()) });
         }
         Keeping::Within { lower_ms: bound.lower, upper_ms: bound.upper }
     } else if let (Some(ttl_ms), Some(meeting)) = (sides.ttl_ms, &meeting) {

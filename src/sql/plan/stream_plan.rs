@@ -18,6 +18,7 @@ use crate::over::{BufferedOverSpec, OverSpec, SessionRowsSpec, TopRowsSpec, Wind
 use crate::sql::relation::{Relation, SystemColumn, WindowColumn, WindowPart};
 use crate::sql::window_spec::WindowSpec;
 use crate::table::{QueryTable, Retention, RetryRule, Table};
+use crate::time::AlignedWindow;
 
 /// A query as scans, steps and operators.
 #[derive(Debug, Clone)]
@@ -96,6 +97,8 @@ pub enum StepPlan {
     DropLate {
         /// Whether a row is in time.
         condition: Expr,
+        /// The windows that a row is late for, where it is late for one.
+        windows: Option<AlignedWindow>,
         /// The schema that it is over.
         input: DFSchemaRef,
     },

@@ -35,6 +35,7 @@ pub(super) fn plan_version_join(join: &Join, compiler: &Compiler<'_>) -> Result<
     let [time, mark] = &meeting.times[0];
     let in_time = StepPlan::DropLate {
         condition: time.clone().gt_eq(mark.clone()),
+        windows: None,
         input: Arc::clone(join.left.schema()),
     };
     let spec = AsOfSpec {

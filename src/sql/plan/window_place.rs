@@ -20,6 +20,7 @@ use crate::sql::functions::{
 };
 use crate::sql::relation::{SystemColumn, WindowPart};
 use crate::sql::window_spec::{WindowKind, WindowSpec};
+use crate::time::LateRule;
 
 /// How far apart the local clock and the instants may move within a window, in milliseconds.
 const ZONE_SLACK_MS: i64 = 86_400_000;
@@ -173,6 +174,8 @@ impl Placing {
         spec.aligned().map_err(external)?;
         let watermark = match (self.rules.lateness, carried(&self.input, SystemColumn::Watermark)) {
             (Lateness::ByWatermark, Some(watermark)) => watermark,
+            // A row that is late for all its windows is in a later one.
+            (Lateness::AboveAggregates, Some(watermark)) if spec.late == LateRule::NextOpen => watermark,
             _ => lit(ScalarValue::TimestampMillisecond(None, None)),
         };
         // The functions read everything else from the text.

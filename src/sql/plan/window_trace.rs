@@ -115,7 +115,7 @@ pub(super) fn relation_of(scan: &TableScan) -> Option<Arc<Relation>> {
 }
 
 /// Returns the columns of a plan's result that are parts of windows.
-pub(super) fn window_columns(plan: &LogicalPlan) -> Vec<WindowColumn> {
+pub fn window_columns(plan: &LogicalPlan) -> Vec<WindowColumn> {
     let columns = plan.schema().iter().filter_map(|(qualifier, field)| {
         let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
         let TracedWindow { part, spec, .. } =
