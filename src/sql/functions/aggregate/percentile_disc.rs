@@ -82,8 +82,16 @@ impl AggregateUDFImpl for PercentileDisc {
         }))
     }
 
+    /// Its values need not come sorted; but where they may come in any order, plans forget `DESC`.
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
-        AggregateOrderSensitivity::Insensitive
+        AggregateOrderSensitivity::Beneficial
+    }
+
+    fn with_beneficial_ordering(
+        self: Arc<Self>,
+        _sorted: bool,
+    ) -> Outcome<Option<Arc<dyn AggregateUDFImpl>>> {
+        Ok(Some(self))
     }
 
     fn supports_within_group_clause(&self) -> bool {
