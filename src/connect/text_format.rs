@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 
+use super::time_options::written_time;
 use crate::connect::{OptionDoc, Options, ReadRequest};
 use crate::error::{Error, Result};
 use crate::format::{
     CsvDecoder, CsvEncoder, CsvOptions, DecodeOptions, Decoder, Encoder, IntegerTime, JsonDecoder,
-    JsonEncoder, csv_header, csv_last_record_end, infer_csv, infer_json, lines_last_record_end,
+    JsonEncoder, WrittenTime, csv_header, csv_last_record_end, infer_csv, infer_json, lines_last_record_end,
 };
+use crate::time::EventTimeFormat;
 
 /// The options of line-based formats.
 pub const FORMAT_DOCS: &[OptionDoc] = &[
@@ -60,7 +62,7 @@ pub const FORMAT_DOCS: &[OptionDoc] = &[
         key: "timestamp.format",
         value: "seconds | millis | micros | nanos",
         default: "millis",
-        what: "the unit of integers in TIMESTAMP columns",
+        what: "the unit of integers in TIMESTAMP columns, but not of an event time with a format",
     },
     OptionDoc {
         key: "infer.decimal",
@@ -127,6 +129,7 @@ pub(super) fn take_decode_settings(options: &mut Options) -> Result<DecodeSettin
                 .take_choice("unknown.field", &[("ignore", false), ("fail", true)])?
                 .unwrap_or(false),
             integer_time: options.take_choice("timestamp.format", &units)?.unwrap_or_default(),
+            event_time: written_time(options)?,
             starts: false,
         },
         infer_decimal: options.take_bool("infer.decimal")?.unwrap_or(false),
@@ -171,7 +174,8 @@ impl TextFormat {
     }
 
     /// Returns the columns that a sample suggests.
-    pub fn infer(&self, sample: &[u8], decimals: bool) -> Result<SchemaRef> {
+    pub fn infer(&self, sample: &[u8], settings: &DecodeSettings) -> Result<SchemaRef> {
+        let decimals = settings.infer_decimal;
         let schema = match self {
             Self::Json => infer_json(sample, decimals)?,
             Self::Csv { options, header: true } => infer_csv(sample, options, decimals)?,
@@ -186,7 +190,10 @@ impl TextFormat {
             return Err(Error::invalid("the sample holds no record to infer columns from")
                 .with_hint("declare the columns: CREATE STREAM … (a BIGINT, b VARCHAR, …) WITH (…)"));
         }
-        Ok(Arc::new(schema))
+        Ok(Arc::new(match &settings.options.event_time {
+            Some(written) => with_written_time(schema, written),
+            None => schema,
+        }))
     }
 
     /// Creates a decoder; `header` holds the names of the first line, if there was one.
@@ -227,6 +234,20 @@ impl TextFormat {
             Self::Csv { options, header } => Box::new(CsvEncoder::new(schema, options.clone(), *header)),
         }
     }
+}
+
+/// Makes numbers that a pattern reads the text that they are: zeros in front count.
+fn with_written_time(schema: Schema, written: &WrittenTime) -> Schema {
+    if !matches!(written.format, EventTimeFormat::Pattern(_)) {
+        return schema;
+    }
+    let as_text = |field: &FieldRef| {
+        if field.data_type().is_numeric() && field.name().eq_ignore_ascii_case(&written.column) {
+            return Arc::new(Field::new(field.name(), DataType::Utf8, field.is_nullable()));
+        }
+        Arc::clone(field)
+    };
+    Schema::new(schema.fields().iter().map(as_text).collect::<Vec<_>>())
 }
 
 fn unused_columns(schema: &Schema, used: &[usize]) -> Vec<String> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::connect::{OptionDoc, Options};
 use crate::error::{Error, Result};
+use crate::format::WrittenTime;
 use crate::time::EventTimeFormat;
 
 /// What a record that cannot be processed does to its job (`on.error`).
@@ -121,6 +122,12 @@ impl TimeOptions {
             return Err(Error::invalid("`event.time.format` without `event.time.field` says nothing")
                 .with_hint("name the column: 'event.time.field' = '…'"));
         }
+        if zone.is_some() && format.is_none() {
+            return Err(Error::invalid(
+                "`event.time.zone` without a pattern in `event.time.format` says nothing",
+            )
+            .with_hint("say how local times are written: 'event.time.format' = '%Y-%m-%d %H:%M:%S'"));
+        }
         let strategies =
             [("bounded_out_of_orderness", false), ("ascending", true), ("ascending_timestamps", true)];
         let ascending = options.take_choice("watermark.strategy", &strategies)?.unwrap_or(false);
@@ -141,6 +148,18 @@ impl TimeOptions {
             on_error: options.take_choice("on.error", &OnError::CHOICES)?,
         })
     }
+}
+
+/// Returns how the event time is written, where the options of a source say it.
+pub(super) fn written_time(options: &Options) -> Result<Option<WrittenTime>> {
+    let (Some(column), Some(format)) =
+        (options.value("event.time.field"), options.value("event.time.format"))
+    else {
+        return Ok(None);
+    };
+    // A zone that is none was refused when it was taken.
+    let zone = options.value("event.time.zone").and_then(|zone| zone.parse().ok());
+    Ok(Some(WrittenTime { column: column.to_owned(), format: EventTimeFormat::parse(format, zone)? }))
 }
 
 fn millis(duration: Duration) -> i64 {

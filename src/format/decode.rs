@@ -6,6 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use crate::error::Result;
+use crate::time::EventTimeFormat;
 
 /// How the records of a byte buffer are told apart.
 #[derive(Debug, Clone, Copy)]
@@ -55,8 +56,19 @@ pub struct DecodeOptions {
     pub unknown_field_fails: bool,
     /// `timestamp.format`: the unit of integers in TIMESTAMP columns (default milliseconds).
     pub integer_time: IntegerTime,
+    /// How one column is written instead, if that is said.
+    pub event_time: Option<WrittenTime>,
     /// Whether [`Decoded::starts`] is wanted.
     pub starts: bool,
+}
+
+/// How the event time is written (`event.time.field`, `event.time.format`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenTime {
+    /// The column; case does not count.
+    pub column: String,
+    /// How it is written.
+    pub format: EventTimeFormat,
 }
 
 /// The unit in which an integer counts since the Unix epoch.
@@ -85,6 +97,10 @@ pub trait Decoder: Send {
 
     /// Returns the schema of the batches: the columns that are used, in the order in which they are declared.
     fn schema(&self) -> &SchemaRef;
+
+    /// Returns the names of the fields of a record that are not NULL, declared or not, for messages; none of a record
+    /// that cannot be read.
+    fn fields_of(&self, record: &[u8]) -> Vec<String>;
 }
 
 /// Returns the end of the last line of `bytes`, its line feed included: where a reader cuts a buffer of JSON lines.

@@ -16,7 +16,9 @@ mod swar;
 mod tests;
 
 pub use csv::{CsvDecoder, CsvEncoder, CsvOptions, csv_header, csv_last_record_end};
-pub use decode::{DecodeOptions, Decoded, Decoder, IntegerTime, Layout, Rejected, lines_last_record_end};
+pub use decode::{
+    DecodeOptions, Decoded, Decoder, IntegerTime, Layout, Rejected, WrittenTime, lines_last_record_end,
+};
 pub use encode::Encoder;
 pub use infer::{infer_csv, infer_json};
 pub use json::{JsonDecoder, JsonEncoder};

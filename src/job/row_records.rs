@@ -57,12 +57,17 @@ impl RowPlaces {
 
     /// Returns the record of row `row` of `rows`, as JSON where it was no text outside.
     pub(super) fn record(&self, row: usize, rows: &RecordBatch) -> Result<Bytes> {
+        self.text(row).map_or_else(|| row_as_json(rows, row), Ok)
+    }
+
+    /// Returns the record of row `row`, if it was text outside.
+    pub(super) fn text(&self, row: usize) -> Option<Bytes> {
         match self {
-            Self::Lines { bytes, records, .. } if row < records.len() => {
-                Ok(bytes.slice(records[row].bytes.clone()))
+            Self::Lines { bytes, records, .. } => {
+                records.get(row).map(|record| bytes.slice(record.bytes.clone()))
             }
-            Self::Messages { messages, records } => Ok(message(messages, records[row] as usize)),
-            _ => row_as_json(rows, row),
+            Self::Messages { messages, records } => Some(message(messages, records[row] as usize)),
+            Self::Rows => None,
         }
     }
 

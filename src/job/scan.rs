@@ -171,6 +171,7 @@ impl Scan {
         self.reject_records(&rows, rejected, &at, &mut processed);
         let bad = |found: &[BadTime]| found.iter().map(|bad| Bad::of_source(bad.row, &bad.message)).collect();
         self.reject_rows(&mut rows, bad(&missing), Category::Decode, &at, &mut processed)?;
+        self.name_fields(&mut rows, &mut bad_times)?;
         self.reject_rows(&mut rows, bad(&bad_times), Category::EventTime, &at, &mut processed)?;
         if self.on_error == OnError::Fail && !processed.rejected.is_empty() {
             return Ok(processed);
@@ -370,7 +371,11 @@ fn missing_values(rows: &RecordBatch, request: &ReadRequest) -> Vec<BadTime> {
         let is_new = |row: &usize| column.is_null(*row) && missing.iter().all(|bad| bad.row != *row);
         let found: Vec<usize> = (0..rows.num_rows()).filter(is_new).collect();
         let message = format!("column `{}` is NULL, and is declared NOT NULL", field.name());
-        missing.extend(found.into_iter().map(|row| BadTime { row, message: message.clone() }));
+        missing.extend(found.into_iter().map(|row| BadTime {
+            row,
+            message: message.clone(),
+            missing: false,
+        }));
     }
     missing
 }

@@ -1,5 +1,7 @@
 //! What a [`Scan`] does with the records of a chunk that are bad or late: tells their places, and keeps them if that is wanted.
 
+use arrow::array::{Array, RecordBatch};
+
 use super::dead_letters::{Category, DeadLetter, late_message, row_as_json};
 use super::row_records::nowhere;
 use super::scan::{BadRecord, Processed, Rows, Scan};
@@ -8,9 +10,13 @@ use crate::connect::{OnError, ReadRequest};
 use crate::error::Result;
 use crate::flow::{LateRow, Origin};
 use crate::format::Rejected;
+use crate::time::BadTime;
 
 /// What the operator is called that reads and decodes.
 const READING: &str = "source";
+
+/// How many fields of a record are named, at most.
+const FIELDS_SHOWN: usize = 30;
 
 /// The rows of a chunk that cannot be processed or came late.
 #[derive(Default)]
@@ -63,6 +69,29 @@ impl Scan {
             let place = rows.places.describe_rejected(&rejected, at);
             processed.rejected.push(BadRecord { place, message: rejected.message });
         }
+    }
+
+    /// Says of rows that lack their event time which fields their records have.
+    pub(super) fn name_fields(&mut self, rows: &mut Rows, bad: &mut [BadTime]) -> Result<()> {
+        if bad.iter().all(|bad| !bad.missing) {
+            return Ok(());
+        }
+        self.locate(rows)?;
+        for bad in bad.iter_mut().filter(|bad| bad.missing) {
+            let names = match (&self.locator, rows.places.text(bad.row)) {
+                (Some(decoder), Some(record)) => decoder.fields_of(&record),
+                _ => fields_of(rows.changes.rows(), bad.row),
+            };
+            let mut quoted: Vec<String> =
+                names.iter().take(FIELDS_SHOWN).map(|name| format!("`{name}`")).collect();
+            if names.len() > FIELDS_SHOWN {
+                quoted.push(format!("and {} more", names.len() - FIELDS_SHOWN));
+            }
+            if !quoted.is_empty() {
+                bad.message = format!("{}; the record has {}", bad.message, quoted.join(", "));
+            }
+        }
+        Ok(())
     }
 
     /// Takes in rows that cannot be processed.
@@ -148,4 +177,11 @@ impl Scan {
             None => Ok(()),
         }
     }
+}
+
+/// Returns the names of the columns that hold something in a row, of those that are read.
+fn fields_of(rows: &RecordBatch, row: usize) -> Vec<String> {
+    let schema = rows.schema();
+    let there = schema.fields().iter().zip(rows.columns()).filter(|(_, column)| column.is_valid(row));
+    there.map(|(field, _)| field.name().clone()).collect()
 }

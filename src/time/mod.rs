@@ -7,6 +7,7 @@ mod clock;
 mod event_time;
 mod late_rule;
 mod session_window;
+mod time_pattern;
 mod watermark;
 
 #[cfg(test)]
@@ -17,4 +18,5 @@ pub use clock::{Clock, ManualClock, Stopwatch, SystemClock};
 pub use event_time::{BadTime, EventTimeFormat, EventTimeReader};
 pub use late_rule::LateRule;
 pub use session_window::SessionWindow;
+pub use time_pattern::TimePattern;
 pub use watermark::{Watermark, WatermarkStrategy, running_watermarks};

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeZone};
 use chrono_tz::Tz;
 use proptest::prelude::*;
 
-use super::{AlignedWindow, SessionWindow, WindowShape};
+use super::{AlignedWindow, EventTimeFormat, SessionWindow, WindowShape};
 
 const HOUR: i64 = 3_600_000;
 
@@ -116,4 +116,50 @@ fn a_row_one_gap_later_starts_another_session() {
     assert!(windows.continues(0, 5, 14));
     assert!(!windows.continues(0, 5, 15));
     assert!(windows.continues(0, 20, 24) && !windows.continues(0, 20, 25));
+}
+
+#[test]
+fn text_is_read_as_the_format_says() {
+    let read = |format: &str, zone: Option<&str>, text: &str| {
+        let zone = zone.map(|zone| zone.parse().unwrap());
+        let nanos = EventTimeFormat::parse(format, zone).unwrap().read_text(text)?;
+        let instant = DateTime::from_timestamp_nanos(i64::try_from(nanos).unwrap());
+        Ok::<_, String>(instant.format("%Y-%m-%dT%H:%M:%S%.f").to_string())
+    };
+    let (london, york) = (Some("Europe/London"), Some("America/New_York"));
+    for (format, zone, text, expected) in [
+        ("epoch_seconds", None, "1700000000.5", "2023-11-14T22:13:20.500"),
+        ("epoch_seconds", None, " +1700000000.123456789123 ", "2023-11-14T22:13:20.123456789"),
+        ("epoch_seconds", None, "-.25", "1969-12-31T23:59:59.750"),
+        ("epoch_seconds", None, "1.7e9", "2023-11-14T22:13:20"),
+        ("epoch_millis", None, "1700000000000.5", "2023-11-14T22:13:20.000500"),
+        ("epoch_micros", None, "1700000000000001", "2023-11-14T22:13:20.000001"),
+        ("epoch_nanos", None, "1700000000000000001", "2023-11-14T22:13:20.000000001"),
+        ("%Y-%m-%d %H", None, "2023-11-14 22", "2023-11-14T22:00:00"),
+        ("%Y-%m-%d %I %p", london, "2023-07-14 10 PM", "2023-07-14T21:00:00"),
+        ("%Y-%m-%d", london, "2023-07-14", "2023-07-13T23:00:00"),
+        ("%Y-%m-%d %H%z", london, "2023-07-14 10+0200", "2023-07-14T08:00:00"),
+        ("%Y-%m-%d %z", None, "2023-07-14 +0200", "2023-07-13T22:00:00"),
+        ("%s%.f", None, "1700000000.25", "2023-11-14T22:13:20.250"),
+        ("%b %e %H:%M:%S %Z %Y", None, "Jul  4 10:11:12 GMT 2023", "2023-07-04T10:11:12"),
+        ("%Y-%m-%d %H:%M %Z", None, "2023-07-14 10:00 Asia/Tokyo", "2023-07-14T01:00:00"),
+        // The name tells the first of two like hours from the second.
+        ("%Y-%m-%d %H:%M %Z", york, "2023-11-05 01:30 EDT", "2023-11-05T05:30:00"),
+        ("%Y-%m-%d %H:%M %Z", york, "2023-11-05 01:30 EST", "2023-11-05T06:30:00"),
+        ("%Y-%m-%d %H:%M:%S%#z", None, "2023-07-14 10:00:00+02", "2023-07-14T08:00:00"),
+    ] {
+        assert_eq!(read(format, zone, text).as_deref(), Ok(expected), "{text} as {format}");
+    }
+    for (format, text) in [
+        ("epoch_seconds", "nan"),
+        ("epoch_seconds", "inf"),
+        ("epoch_seconds", ""),
+        ("epoch_seconds", "."),
+        ("epoch_seconds", "1_000"),
+        ("%Y-%m-%d %H", "2023-11-14 22:13"),
+        ("%Y-%m-%d %H", "2023-11-14"),
+        ("%Y-%m-%d %H:%M %Z", "2023-11-14 22:13 EST"),
+    ] {
+        assert!(read(format, None, text).is_err(), "{text} as {format}");
+    }
 }

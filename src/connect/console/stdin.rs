@@ -87,7 +87,7 @@ impl SourceConnector for StdinConnector {
         if let Some(end) = self.format.last_record_end(&sample) {
             sample.truncate(end);
         }
-        let inferred = self.format.infer(&sample, self.decode.infer_decimal);
+        let inferred = self.format.infer(&sample, &self.decode);
         inferred.map_err(|error| error.within("standard input"))
     }
 

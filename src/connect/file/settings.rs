@@ -227,7 +227,7 @@ impl SourceConnector for FileSourceConnector {
         let Some(format) = &self.format else {
             return Ok(Arc::clone(metadata(&path)?.schema()));
         };
-        let inferred = format.infer(&self.sample(&path)?, self.decode.infer_decimal);
+        let inferred = format.infer(&self.sample(&path)?, &self.decode);
         inferred.map_err(|error| error.within(format!("file `{}`", path.display())))
     }
 

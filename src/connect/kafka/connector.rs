@@ -173,7 +173,7 @@ impl SourceConnector for KafkaSourceConnector {
             if let Polled::Chunk(chunk) = source.poll(step)?
                 && let Payload::Messages(messages) = chunk.payload
             {
-                return self.format.infer(&as_lines(&messages), self.decode.infer_decimal);
+                return self.format.infer(&as_lines(&messages), &self.decode);
             }
             waited += step;
         }

@@ -217,6 +217,12 @@ impl Options {
         self.taken.extend(self.left.extract_if(.., |entry| entry.key == key));
     }
 
+    /// Returns the value of an option, whether it was taken or not; `None` if it was not given.
+    pub fn value(&self, key: &str) -> Option<&str> {
+        let found = self.taken.iter().chain(&self.left).find(|entry| entry.key == key);
+        found.map(|entry| entry.value.as_str())
+    }
+
     /// Returns where the value of an option that was taken came from; `None` if it was not given.
     pub fn origin(&self, key: &str) -> Option<&Origin> {
         self.taken.iter().find(|entry| entry.key == key).map(|entry| &entry.origin)

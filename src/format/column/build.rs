@@ -3,11 +3,10 @@
 use arrow::array::BooleanBufferBuilder;
 use arrow::datatypes::{DataType, FieldRef, TimeUnit};
 
-use super::instant::{from_integer, parse_date, parse_time, timestamp};
+use super::instant::{TimeWriting, parse_time};
 use super::number::{decimal, float, short_integer, wide_integer};
 use super::text::{Fault, sql_name};
 use crate::error::{Error, Result};
-use crate::format::IntegerTime;
 
 /// One column under construction.
 #[derive(Debug)]
@@ -15,7 +14,7 @@ pub(in crate::format) struct Column {
     pub(super) field: FieldRef,
     pub(super) validity: Validity,
     pub(in crate::format) values: Values,
-    time: IntegerTime,
+    time: TimeWriting,
 }
 
 /// The values of a column, NULLs as placeholders.
@@ -114,18 +113,27 @@ impl Validity {
 
 impl Column {
     /// Creates an empty column; fails for a type that no record format can hold.
-    pub(in crate::format) fn try_new(field: &FieldRef, time: IntegerTime) -> Result<Self> {
+    pub(in crate::format) fn try_new(field: &FieldRef, time: &TimeWriting) -> Result<Self> {
         let values = Values::try_new(field, time)?;
         Ok(Self {
             field: FieldRef::clone(field),
             validity: Validity(BooleanBufferBuilder::new(0)),
             values,
-            time,
+            time: time.clone(),
         })
     }
 
     pub(in crate::format) fn field(&self) -> &FieldRef {
         &self.field
+    }
+
+    /// Says what is wrong with a value that is shown as `shown` and was read from `text`.
+    #[cold]
+    pub(in crate::format) fn misfit(&self, shown: &str, text: &[u8], fault: Fault) -> String {
+        match self.time.complaint(text).filter(|_| fault == Fault::Time) {
+            Some(complaint) => format!("{shown} {complaint}"),
+            None => fault.describe(shown, self.field.data_type()),
+        }
     }
 
     /// Returns the number of rows.
@@ -171,7 +179,7 @@ impl Column {
                 Ok(())
             }
             Values::Date(values) => {
-                values.push(parse_date(text).ok_or(Fault::Mismatch)?);
+                values.push(self.time.date(text)?);
                 Ok(())
             }
             Values::Time(values) => {
@@ -179,21 +187,7 @@ impl Column {
                 Ok(())
             }
             Values::Timestamp { values, unit } => {
-                let value = match short_integer(text) {
-                    Some(value) => from_integer(value, self.time, *unit)?,
-                    None => match timestamp(text, *unit) {
-                        Err(Fault::Mismatch) => {
-                            let value = wide_integer(text).map_err(|fault| match fault {
-                                Fault::Fraction => Fault::Mismatch,
-                                other => other,
-                            })?;
-                            let value = i64::try_from(value).map_err(|_| Fault::OutOfRange)?;
-                            from_integer(value, self.time, *unit)?
-                        }
-                        other => other?,
-                    },
-                };
-                values.push(value);
+                values.push(self.time.text(text, *unit)?);
                 Ok(())
             }
             _ => self.push_number(text),
@@ -206,7 +200,10 @@ impl Column {
         match &mut self.values {
             Values::Int64(values) => values.push(value),
             Values::Int32(values) => values.push(i32::try_from(value).map_err(|_| Fault::OutOfRange)?),
-            Values::Timestamp { values, unit } => values.push(from_integer(value, self.time, *unit)?),
+            Values::Timestamp { values, unit } => match self.time.integer(value, *unit) {
+                Some(ticks) => values.push(ticks?),
+                None => return Ok(false),
+            },
             _ => return Ok(false),
         }
         Ok(true)
@@ -236,10 +233,7 @@ impl Column {
             Values::Decimal { values, precision, scale } => {
                 values.push(decimal(text, *precision, *scale)?);
             }
-            Values::Timestamp { values, unit } => {
-                let value = i64::try_from(wide_integer(text)?).map_err(|_| Fault::OutOfRange)?;
-                values.push(from_integer(value, self.time, *unit)?);
-            }
+            Values::Timestamp { values, unit } => values.push(self.time.number(text, *unit)?),
             _ => return Err(Fault::Mismatch),
         }
         Ok(())
@@ -256,7 +250,7 @@ impl Column {
 }
 
 impl Values {
-    fn try_new(field: &FieldRef, time: IntegerTime) -> Result<Self> {
+    fn try_new(field: &FieldRef, time: &TimeWriting) -> Result<Self> {
         Ok(match field.data_type() {
             DataType::Boolean => Self::Boolean(Vec::new()),
             DataType::Int8 => Self::Int8(Vec::new()),

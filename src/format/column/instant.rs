@@ -1,9 +1,13 @@
 //! Dates, times of day and timestamps from ISO 8601 text and from integers.
 
-use arrow::datatypes::TimeUnit;
+use std::sync::Arc;
 
+use arrow::datatypes::{Date32Type, TimeUnit};
+
+use super::number::{short_integer, wide_integer};
 use super::text::Fault;
-use crate::format::IntegerTime;
+use crate::format::{DecodeOptions, IntegerTime};
+use crate::time::EventTimeFormat;
 
 const DAY_SECONDS: i64 = 86_400;
 
@@ -15,6 +19,93 @@ pub(super) fn per_second(unit: TimeUnit) -> i64 {
         TimeUnit::Microsecond => 1_000_000,
         TimeUnit::Nanosecond => 1_000_000_000,
     }
+}
+
+/// How dates and timestamps are written in a column.
+#[derive(Debug, Clone)]
+pub(in crate::format) struct TimeWriting {
+    unit: IntegerTime,
+    /// How the event time is written, in its column.
+    format: Option<Arc<EventTimeFormat>>,
+}
+
+impl TimeWriting {
+    /// Returns how the column `name` is written.
+    pub(in crate::format) fn of(name: &str, options: &DecodeOptions) -> Self {
+        let own = options.event_time.as_ref().filter(|own| own.column.eq_ignore_ascii_case(name));
+        let Some(own) = own else { return Self { unit: options.integer_time, format: None } };
+        let unit = match own.format {
+            EventTimeFormat::Epoch { per_second: 1 } => IntegerTime::Seconds,
+            EventTimeFormat::Epoch { per_second: 1_000_000 } => IntegerTime::Micros,
+            EventTimeFormat::Epoch { per_second: 1_000_000_000 } => IntegerTime::Nanos,
+            _ => IntegerTime::Millis,
+        };
+        Self { unit, format: Some(Arc::new(own.format.clone())) }
+    }
+
+    /// Converts an integer to `unit`; nothing where the column wants its text instead.
+    #[inline]
+    pub(super) fn integer(&self, value: i64, unit: TimeUnit) -> Option<Result<i64, Fault>> {
+        match self.format.as_deref() {
+            None | Some(EventTimeFormat::Epoch { .. }) => Some(from_integer(value, self.unit, unit)),
+            Some(_) => None,
+        }
+    }
+
+    /// Reads text as ticks of `unit` since the epoch.
+    pub(super) fn text(&self, text: &[u8], unit: TimeUnit) -> Result<i64, Fault> {
+        if let Some(value) = short_integer(text).and_then(|value| self.integer(value, unit)) {
+            return value;
+        }
+        if let Some(format) = &self.format {
+            return by_format(format, text, unit);
+        }
+        match timestamp(text, unit) {
+            Err(Fault::Mismatch) => self.number(text, unit).map_err(|fault| match fault {
+                Fault::Fraction => Fault::Mismatch,
+                other => other,
+            }),
+            other => other,
+        }
+    }
+
+    /// Reads a number, from its text, as ticks of `unit` since the epoch.
+    pub(super) fn number(&self, text: &[u8], unit: TimeUnit) -> Result<i64, Fault> {
+        if let Some(format) = &self.format {
+            return by_format(format, text, unit);
+        }
+        let value = i64::try_from(wide_integer(text)?).map_err(|_| Fault::OutOfRange)?;
+        from_integer(value, self.unit, unit)
+    }
+
+    /// Reads a date as days since the epoch.
+    pub(super) fn date(&self, text: &[u8]) -> Result<i32, Fault> {
+        let Some(EventTimeFormat::Pattern(pattern)) = self.format.as_deref() else {
+            return parse_date(text).ok_or(Fault::Mismatch);
+        };
+        let text = std::str::from_utf8(text).map_err(|_| Fault::Mismatch)?;
+        pattern.read_date(text).map(Date32Type::from_naive_date).map_err(|_| Fault::Time)
+    }
+
+    /// Says what is wrong with the text of an event time, to be put behind it.
+    #[cold]
+    pub(super) fn complaint(&self, text: &[u8]) -> Option<String> {
+        let text = std::str::from_utf8(text).ok()?;
+        self.format.as_ref()?.read_text(text.trim_matches('"')).err()
+    }
+}
+
+/// Reads an event time as ticks of `unit` since the epoch; what is finer than the unit is cut towards the past.
+fn by_format(format: &EventTimeFormat, text: &[u8], unit: TimeUnit) -> Result<i64, Fault> {
+    if *format == EventTimeFormat::Iso8601
+        && let Ok(ticks) = timestamp(text, unit)
+    {
+        return Ok(ticks);
+    }
+    let text = std::str::from_utf8(text).map_err(|_| Fault::Mismatch)?;
+    let nanos = format.read_text(text).map_err(|_| Fault::Time)?;
+    let ticks = nanos.div_euclid(i128::from(1_000_000_000 / per_second(unit)));
+    i64::try_from(ticks).map_err(|_| Fault::OutOfRange)
 }
 
 /// Converts an integer since the epoch to `unit`; what is finer than the unit is cut towards the past.

@@ -12,6 +12,6 @@ mod text;
 mod tests;
 
 pub(super) use build::{Column, Values};
-pub(super) use instant::{civil_from_days, parse_date, parse_timestamp};
+pub(super) use instant::{TimeWriting, civil_from_days, parse_date, parse_timestamp};
 pub(super) use number::power_of_ten;
 pub(super) use text::{Fault, shorten, sql_name};

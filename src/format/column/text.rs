@@ -19,6 +19,8 @@ pub(in crate::format) enum Fault {
     Missing,
     /// Half of a surrogate pair in a JSON string.
     Surrogate,
+    /// A time that is not written as it is said to be.
+    Time,
 }
 
 impl Fault {
@@ -33,6 +35,7 @@ impl Fault {
             Self::Null => "NULL in a column declared NOT NULL".to_owned(),
             Self::Missing => "the field is missing".to_owned(),
             Self::Surrogate => format!("{value} has half of a surrogate pair"),
+            Self::Time => format!("{value} is not written as `event.time.format` says"),
         }
     }
 }

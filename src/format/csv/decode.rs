@@ -1,11 +1,11 @@
 //! [`CsvDecoder`]: CSV records become rows.
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::SchemaRef;
 
 use super::split::{BadQuote, Part, RecordEnd, Splitter};
 use super::{CsvOptions, Row};
 use crate::error::{Error, Result};
-use crate::format::column::{Column, Fault, Values, shorten};
+use crate::format::column::{Column, Fault, TimeWriting, Values, shorten};
 use crate::format::rows::{Batch, check_size, split_at, without_return};
 use crate::format::{DecodeOptions, Decoded, Decoder, Layout};
 
@@ -19,6 +19,8 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 pub struct CsvDecoder {
     schema: SchemaRef,
     columns: Vec<Column>,
+    /// For each field of the file its name.
+    names: Vec<String>,
     /// For each field of the file the column it goes to.
     targets: Vec<Option<usize>>,
     /// Columns that the file lacks.
@@ -57,7 +59,7 @@ impl CsvDecoder {
                 ))
                 .with_hint("declare the column as VARCHAR, or use `format = 'json'`"));
             }
-            columns.push(Column::try_new(field, options.integer_time)?);
+            columns.push(Column::try_new(field, &TimeWriting::of(field.name(), &options))?);
             let place = file_columns.iter().position(|name| name == field.name()).or_else(|| {
                 let lower = field.name().to_lowercase();
                 file_columns.iter().position(|name| name.to_lowercase() == lower)
@@ -71,7 +73,8 @@ impl CsvDecoder {
                 None => absent.push(index),
             }
         }
-        Ok(Self { schema, columns, targets, absent, csv, options, row: Row::default(), spare: Vec::new() })
+        let (names, row, spare) = (file_columns.to_vec(), Row::default(), Vec::new());
+        Ok(Self { schema, columns, names, targets, absent, csv, options, row, spare })
     }
 
     fn decode_lines(&mut self, bytes: &[u8], batch: &mut Batch) {
@@ -224,9 +227,8 @@ fn push(
 
 #[cold]
 fn misfit(column: &Column, splitter: &Splitter<'_>, part: Part, fault: Fault) -> Problem {
-    let shown = shorten(splitter.bytes.get(part.start..part.end).unwrap_or_default());
-    let data_type: &DataType = column.field().data_type();
-    let what = fault.describe(&format!("\"{shown}\""), data_type);
+    let text = splitter.bytes.get(part.start..part.end).unwrap_or_default();
+    let what = column.misfit(&format!("\"{}\"", shorten(text)), text.trim_ascii(), fault);
     Problem { message: format!("field `{}`: {what}", column.field().name()), at: part.start }
 }
 
@@ -244,5 +246,17 @@ impl Decoder for CsvDecoder {
 
     fn schema(&self) -> &SchemaRef {
         &self.schema
+    }
+
+    fn fields_of(&self, record: &[u8]) -> Vec<String> {
+        let mut splitter = Splitter::new(record, &self.csv, false);
+        let mut row = Row::default();
+        if splitter.split(0, &mut row).is_err() {
+            return vec![];
+        }
+        let null = self.csv.null_text.as_deref().unwrap_or_default().as_bytes();
+        let is_there = |part: &Part| part.quoted || record.get(part.start..part.end) != Some(null);
+        let there = self.names.iter().zip(&row.parts).filter(|(_, part)| is_there(part));
+        there.map(|(name, _)| name.clone()).collect()
     }
 }

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, SchemaRef};
 
-use super::scan::{Problem, Scanned, Scanner};
+use super::scan::{Problem, Scanned, Scanner, unescape};
 use super::value::Fields;
 use crate::error::Result;
-use crate::format::column::{Column, shorten};
+use crate::format::column::{Column, TimeWriting, shorten};
 use crate::format::rows::{Batch, check_size, split_at, without_return};
 use crate::format::{DecodeOptions, Decoded, Decoder, Layout};
 
@@ -35,7 +35,8 @@ impl JsonDecoder {
     ///
     /// They matter where an undeclared or a missing field is an error.
     pub fn with_unused(schema: SchemaRef, unused: &[String], options: DecodeOptions) -> Result<Self> {
-        let columns = schema.fields().iter().map(|field| Column::try_new(field, options.integer_time));
+        let column = |field: &FieldRef| Column::try_new(field, &TimeWriting::of(field.name(), &options));
+        let columns = schema.fields().iter().map(column);
         Ok(Self {
             columns: columns.collect::<Result<_>>()?,
             fields: Fields::new(schema.fields(), unused, &options),
@@ -110,6 +111,34 @@ impl JsonDecoder {
     }
 }
 
+/// Returns the names of the fields of an object that are not null.
+fn names_of(scanner: &mut Scanner<'_>) -> Scanned<Vec<String>> {
+    let mut names = vec![];
+    if scanner.bytes.starts_with(BYTE_ORDER_MARK) {
+        scanner.pos = BYTE_ORDER_MARK.len();
+    }
+    if scanner.peek() != b'{' {
+        return Ok(names);
+    }
+    scanner.pos += 1;
+    if scanner.peek() == b'}' {
+        return Ok(names);
+    }
+    loop {
+        scanner.peek();
+        let key = scanner.key()?;
+        let is_null = scanner.peek() == b'n';
+        scanner.skip()?;
+        let mut name = vec![];
+        if !is_null && unescape(scanner.slice(key.range), &mut name).is_some() {
+            names.push(String::from_utf8_lossy(&name).into_owned());
+        }
+        if !scanner.another(b'}')? {
+            return Ok(names);
+        }
+    }
+}
+
 /// Fails for bytes that are no UTF-8.
 #[inline(never)]
 fn check_text(scanner: &Scanner<'_>, range: Range<usize>) -> Scanned {
@@ -154,5 +183,9 @@ impl Decoder for JsonDecoder {
 
     fn schema(&self) -> &SchemaRef {
         &self.schema
+    }
+
+    fn fields_of(&self, record: &[u8]) -> Vec<String> {
+        names_of(&mut Scanner::new(record, true)).unwrap_or_default()
     }
 }

@@ -170,8 +170,8 @@ fn undeclared(scanner: &Scanner<'_>, key: usize) -> Box<Problem> {
 #[cold]
 fn misfit(scanner: &Scanner<'_>, column: &Column, range: Range<usize>, fault: Fault) -> Box<Problem> {
     let at = range.start;
-    let shown = shorten(scanner.slice(range));
-    Problem::at(at, fault.describe(&shown, column.field().data_type()))
+    let text = scanner.slice(range);
+    Problem::at(at, column.misfit(&shorten(text), text, fault))
 }
 
 /// Appends the value that comes next to `column`.

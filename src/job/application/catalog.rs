@@ -23,7 +23,7 @@ use crate::job::Loads;
 use crate::sql::plan::suggested_columns;
 use crate::sql::relation::{EventTime, Relation, SystemColumn};
 use crate::sql::{Declare, OptionItem, RelationKind};
-use crate::time::{EventTimeFormat, WatermarkStrategy};
+use crate::time::{EventTimeFormat, EventTimeReader, WatermarkStrategy};
 
 /// Longer than any two rows of the error table are apart.
 const CENTURY_MS: i64 = 36_525 * 24 * 60 * 60 * 1_000;
@@ -438,6 +438,14 @@ fn relation(
     watermark: Option<&(String, i64)>,
 ) -> Result<Relation> {
     let time = &source.time;
+    if let (Some((column, _)), Some(field)) = (watermark, &time.field)
+        && !column.eq_ignore_ascii_case(field)
+    {
+        return Err(Error::invalid(format!(
+            "`WATERMARK FOR {column}` and `event.time.field` = '{field}' name different event times of `{name}`"
+        ))
+        .with_hint("keep one of them"));
+    }
     let column = watermark.map(|(column, _)| column).or(time.field.as_ref());
     let event_time = match column {
         Some(column) => {
@@ -450,6 +458,7 @@ fn relation(
                 .with_hint(format!("columns there: {}", names.collect::<Vec<_>>().join(", "))));
             };
             let (format, max_ahead_ms) = (time.format.clone(), time.max_ahead_ms);
+            EventTimeReader::try_new(0, field.name(), field.data_type(), format.clone())?;
             Some(EventTime { column: field.name().clone(), format, max_ahead_ms })
         }
         None => None,
