@@ -62,6 +62,11 @@ pub trait SourceConnector: Debug + Send + Sync {
     /// Returns whether the source ends by itself.
     fn is_bounded(&self) -> bool;
 
+    /// Returns whether the source says when what a partition gave is not there any more.
+    fn withdraws(&self) -> bool {
+        false
+    }
+
     /// Returns whether rows without an event time of their own have the time of their arrival, or of the broker.
     fn stamps_arrival(&self) -> bool {
         true

@@ -74,6 +74,7 @@ struct GuardedSource {
 struct Partition {
     position: Option<Position>,
     ended: bool,
+    withdrawn: bool,
 }
 
 impl GuardedSource {
@@ -126,21 +127,21 @@ impl GuardedSource {
 
     fn open(&mut self) -> Result<()> {
         let mut source = self.connector.open(&self.request)?;
+        let not_met = self.positions.iter().filter(|(id, _)| !self.ids.contains(id));
+        let not_met = not_met.map(|(id, position)| (id.clone(), Some(*position)));
+        let met = self.ids.iter().zip(&self.partitions);
+        let met =
+            met.map(|(id, partition)| (id.clone(), partition.position.filter(|_| !partition.withdrawn)));
+        source.resume(&not_met.chain(met).collect::<Vec<_>>())?;
         self.places.clear();
         self.meet(source.partitions());
         for (ordinal, id) in self.ids.iter().enumerate() {
-            let place = self.places.iter().position(|place| *place == ordinal);
-            let partition = &self.partitions[ordinal];
-            match (place, partition.position) {
-                (Some(place), Some(position)) => source.seek(place, position)?,
-                (None, _) if !partition.ended => {
-                    return Err(Error::invalid(format!(
-                        "partition `{id}` of {} is gone since it was read last",
-                        self.connector.describe()
-                    ))
-                    .with_hint("bring it back, or start the job anew"));
-                }
-                _ => {}
+            if !self.places.contains(&ordinal) && !self.partitions[ordinal].ended {
+                return Err(Error::invalid(format!(
+                    "partition `{id}` of {} is gone since it was read last",
+                    self.connector.describe()
+                ))
+                .with_hint("bring it back, or start the job anew"));
             }
         }
         self.inner = Some(source);
@@ -154,8 +155,8 @@ impl GuardedSource {
             let place = self.ids.iter().position(|known| known == id).unwrap_or_else(|| {
                 let before = self.positions.iter().find(|(known, _)| known == id);
                 self.ids.push(id.clone());
-                self.partitions
-                    .push(Partition { position: before.map(|(_, position)| *position), ended: false });
+                let position = before.map(|(_, position)| *position);
+                self.partitions.push(Partition { position, ..Partition::default() });
                 self.ids.len() - 1
             });
             self.places.push(place);
@@ -211,6 +212,11 @@ impl GuardedSource {
             Polled::Advanced { partition, watermark } => {
                 Some(Polled::Advanced { partition: place(partition), watermark })
             }
+            Polled::Withdrawn(partition) => {
+                let partition = place(partition);
+                self.partitions[partition].withdrawn = true;
+                Some(Polled::Withdrawn(partition))
+            }
             Polled::PartitionEnd(partition) => {
                 let partition = place(partition);
                 let told = std::mem::replace(&mut self.partitions[partition].ended, true);
@@ -233,6 +239,11 @@ impl Source for GuardedSource {
             (Some(inner), Some(place)) => inner.seek(place, position),
             _ => Ok(()),
         }
+    }
+
+    fn resume(&mut self, _before: &[(PartitionId, Option<Position>)]) -> Result<()> {
+        // Whenever the source is opened it goes on from the positions that it was made with.
+        Ok(())
     }
 
     fn poll(&mut self, wait: Duration) -> Result<Polled> {

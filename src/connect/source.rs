@@ -7,6 +7,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use serde::Serialize;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::circuit::CircuitState;
 use crate::error::Result;
@@ -22,6 +23,13 @@ pub struct Position(pub i64);
 /// The name of a partition, stable across restarts: a path, or topic and number.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartitionId(pub Arc<str>);
+
+impl PartitionId {
+    /// Returns a number that stands for the name, the same in every run.
+    pub fn number(&self) -> i64 {
+        i64::from_ne_bytes(xxh3_64(self.0.as_bytes()).to_ne_bytes())
+    }
+}
 
 impl fmt::Display for PartitionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -125,6 +133,9 @@ pub enum Polled {
         /// The watermark.
         watermark: Watermark,
     },
+    /// What this partition gave is not there any more outside: a table over the source takes it back. What has come in its
+    /// place was given before.
+    Withdrawn(usize),
     /// This partition is finished for good. Other partitions may go on.
     PartitionEnd(usize),
     /// All partitions are finished for good.
@@ -147,6 +158,18 @@ pub trait Source: Send {
 
     /// Makes `partition` go on at `position`; called before the first poll.
     fn seek(&mut self, partition: usize, position: Position) -> Result<()>;
+
+    /// Makes the partitions that were read before a restart go on, each where it was; called before the first poll. One
+    /// without a position was not read, or withdrawn.
+    fn resume(&mut self, before: &[(PartitionId, Option<Position>)]) -> Result<()> {
+        for (id, position) in before {
+            let partition = self.partitions().iter().position(|known| known == id);
+            if let (Some(partition), Some(position)) = (partition, position) {
+                self.seek(partition, *position)?;
+            }
+        }
+        Ok(())
+    }
 
     /// Waits at most `wait` for the next chunk of any partition.
     fn poll(&mut self, wait: Duration) -> Result<Polled>;

@@ -43,6 +43,10 @@ pub trait Operator: Send {
     /// Ends the epoch at `watermark`, and returns what follows from the epoch's changes and from the watermark.
     fn advance(&mut self, watermark: Watermark, epoch: &EpochContext) -> Result<Vec<ChangeBatch>>;
 
+    /// Takes back, with the next [`advance`](Self::advance), all rows that came with the number `origin`: their partition is
+    /// not there any more outside. What is made of rows that are a stream stays.
+    fn withdraw(&mut self, _origin: i64) {}
+
     /// Returns the watermark of what comes out, where that of what goes in is `watermark`: rows that are held back hold
     /// it back.
     fn watermark_behind(&self, watermark: Watermark) -> Watermark {

@@ -1,6 +1,6 @@
 //! The sources of a job as its driver sees them: [`DrivenScan`] and its partitions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::carry::Carried;
@@ -25,6 +25,8 @@ pub(super) struct DrivenScan {
     pub(super) chunks_in_all: Option<u64>,
     /// For each partition how many chunks hold what was there when the source was opened, once that is known.
     pub(super) there_at_open: Option<Vec<u64>>,
+    /// Partitions of which nothing is there any more outside, each with how many chunks of all partitions came before.
+    pub(super) withdrawals: VecDeque<(usize, Vec<u64>)>,
 }
 
 /// One partition as the driver sees it.
@@ -38,6 +40,8 @@ pub(super) struct DrivenPartition {
     pub(super) promised: Option<Watermark>,
     /// Watermarks that hold once so many chunks are done.
     pub(super) promises: Vec<(u64, Watermark)>,
+    /// Whether what it gave was taken back.
+    pub(super) withdrawn: bool,
 }
 
 impl DrivenScan {
@@ -49,11 +53,29 @@ impl DrivenScan {
 
     /// Returns whether all that was there when the source was opened is taken in.
     pub(super) fn has_caught_up(&self) -> bool {
-        let is_done = |chunks: &Vec<u64>| {
-            let partitions = self.partitions.iter().map(|partition| partition.next_turn);
-            chunks.iter().zip(partitions).all(|(wanted, done)| done >= *wanted)
-        };
-        self.ended || self.there_at_open.as_ref().is_some_and(is_done)
+        self.ended || self.there_at_open.as_ref().is_some_and(|chunks| self.has_done(chunks))
+    }
+
+    /// Returns whether so many chunks of each partition are done.
+    fn has_done(&self, chunks: &[u64]) -> bool {
+        let done = self.partitions.iter().map(|partition| partition.next_turn);
+        chunks.iter().zip(done).all(|(wanted, done)| done >= *wanted)
+    }
+
+    /// Returns whether there is a partition to be taken back.
+    pub(super) fn withdraws(&self) -> bool {
+        self.withdrawals.front().is_some_and(|(_, chunks)| self.has_done(chunks))
+    }
+
+    /// Returns the next partition to be taken back; none while something is not done that came before.
+    pub(super) fn next_withdrawal(&mut self) -> Option<PartitionId> {
+        if !self.withdraws() {
+            return None;
+        }
+        let (partition, _) = self.withdrawals.pop_front()?;
+        let partition = &mut self.partitions[partition];
+        partition.withdrawn = true;
+        Some(partition.id.clone())
     }
 
     pub(super) fn waiting_chunks(&self) -> u64 {

@@ -86,8 +86,9 @@ impl Driver {
             let ended = self.scans.iter().all(|scan| scan.ended);
             let promised = self.keep_promises(&ready);
             let catches_up = !self.caught_up && self.has_caught_up();
-            let worth_it =
-                catches_up || !ready.is_empty() || promised || ended || self.time_moves() || self.is_due();
+            let withdraws = self.scans.iter().any(DrivenScan::withdraws);
+            let is_input = !ready.is_empty() || promised || withdraws;
+            let worth_it = catches_up || is_input || ended || self.time_moves() || self.is_due();
             if worth_it {
                 self.run_epoch(ready, false)?;
                 self.say_caught_up()?;
@@ -176,6 +177,9 @@ impl Driver {
             }
             ToDriver::Health { scan, health } => self.report.lock().sources[scan].health = Some(health),
             ToDriver::CaughtUp { scan, chunks } => self.scans[scan].there_at_open = Some(chunks),
+            ToDriver::Withdrawn { scan, partition, chunks } => {
+                self.scans[scan].withdrawals.push_back((partition, chunks));
+            }
             ToDriver::PartitionEnd { scan, partition, chunks } => {
                 self.scans[scan].partitions[partition].chunks_in_all = Some(chunks);
             }
@@ -197,6 +201,7 @@ impl Driver {
                 chunks_in_all: None,
                 promised: None,
                 promises: vec![],
+                withdrawn: false,
             });
         }
         self.report_partitions(scan);
@@ -280,6 +285,9 @@ impl Driver {
             }
         }
         self.keep_letters()?;
+        if failed.is_none() {
+            self.withdraw();
+        }
         // A job that fails closes no window on what it has seen so far.
         let watermark = if failed.is_some() { self.watermark } else { self.advance_watermark() };
         let mut marks = vec![watermark; self.operators.len()];
@@ -306,6 +314,17 @@ impl Driver {
             return Err(Error::internal("the sink is gone"));
         }
         failed.map_or(Ok(()), Err)
+    }
+
+    /// Has what is not there any more outside taken back behind what the epoch brings.
+    fn withdraw(&mut self) {
+        for scan in &mut self.scans {
+            while let Some(partition) = scan.next_withdrawal() {
+                if let Target::Operator { operator, .. } = scan.target {
+                    self.operators[operator].withdraw(&partition);
+                }
+            }
+        }
     }
 
     /// Writes what the epoch has for the error table, before anything that follows from the epoch goes on.
@@ -397,7 +416,8 @@ impl Driver {
     /// Returns what the job needs to go on from here elsewhere; only after the run.
     pub(super) fn snapshot(&mut self) -> Result<Snapshot> {
         let scans = self.scans.iter().map(|scan| {
-            let partitions = scan.partitions.iter().map(|partition| PartitionSnapshot {
+            let there = scan.partitions.iter().filter(|partition| !partition.withdrawn);
+            let partitions = there.map(|partition| PartitionSnapshot {
                 id: partition.id.clone(),
                 position: partition.position,
                 carried: partition.carried,

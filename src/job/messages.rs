@@ -47,6 +47,15 @@ pub(crate) enum ToDriver {
         /// What it says.
         health: SourceHealth,
     },
+    /// What a partition gave is not there any more.
+    Withdrawn {
+        /// The ordinal of the scan.
+        scan: usize,
+        /// The partition.
+        partition: usize,
+        /// For each partition how many chunks came before.
+        chunks: Vec<u64>,
+    },
     /// A partition ended after `chunks` chunks.
     PartitionEnd {
         /// The ordinal of the scan.

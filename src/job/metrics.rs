@@ -88,7 +88,7 @@ metrics! {
     OPERATOR_FILTERED = "velo_operator_filtered_rows_total", Counter, OPERATOR,
         "Rows that a condition after the operator kept out.";
     OPERATOR_EXPIRED = "velo_operator_expired_rows_total", Counter, OPERATOR,
-        "Rows that left the state only because they had been kept for `state.ttl`, or had waited for a table in vain.";
+        "Rows that left the state only because they had been kept for `state.ttl` or `retention`, or had waited for a table in vain.";
     OPERATOR_STATE = "velo_operator_state_bytes", Gauge, OPERATOR,
         "About how many bytes the operator's state takes.";
     OPERATOR_ROWS = "velo_operator_state_rows", Gauge, OPERATOR,

@@ -98,6 +98,10 @@ impl Reader {
                         watermark,
                     }));
                 }
+                Polled::Withdrawn(partition) => {
+                    let chunks = partitions.iter().map(|partition| partition.chunks).collect();
+                    drop(self.driver.send(ToDriver::Withdrawn { scan: self.scan, partition, chunks }));
+                }
                 Polled::PartitionEnd(partition) => {
                     let chunks = partitions[partition].chunks;
                     drop(self.driver.send(ToDriver::PartitionEnd { scan: self.scan, partition, chunks }));

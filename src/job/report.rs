@@ -76,7 +76,7 @@ pub struct OperatorReport {
     pub rows_out: u64,
     /// Rows that a condition after it kept out.
     pub filtered: u64,
-    /// Rows of a join that left because they had been kept for `state.ttl`, or had waited for a table in vain.
+    /// Rows that left because they had been kept for `state.ttl` or `retention`, or had waited for a table in vain.
     pub expired: u64,
     /// About how many bytes its state takes.
     pub state_bytes: usize,

@@ -1,5 +1,6 @@
 //! [`Job`]: a planned query put on threads.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -371,6 +372,7 @@ fn driver(
         chunks: 0,
         chunks_in_all: None,
         there_at_open: None,
+        withdrawals: VecDeque::new(),
     });
     let relations = spec.plan.scans.iter().map(|scan| &*scan.relation);
     let dead_letters = DeadLetters::open(&spec.failures, &spec.name, relations, &spec.clock)?;
@@ -418,13 +420,9 @@ impl Reader {
     /// Makes the source go on where the snapshot was taken.
     fn seek(&mut self, resuming: Option<&Snapshot>) -> Result<()> {
         let Some(snapshot) = resuming else { return Ok(()) };
-        for before in &snapshot.scans[self.scan].1 {
-            let ordinal = self.source.partitions().iter().position(|id| *id == before.id);
-            if let (Some(ordinal), Some(position)) = (ordinal, before.position) {
-                self.source.seek(ordinal, position)?;
-            }
-        }
-        Ok(())
+        let before = snapshot.scans[self.scan].1.iter();
+        let before = before.map(|partition| (partition.id.clone(), partition.position));
+        self.source.resume(&before.collect::<Vec<_>>())
     }
 }
 

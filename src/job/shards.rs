@@ -6,6 +6,7 @@ use crate::aggregate::{
     ChangingAggregate, FinalAggregate, RetractingAggregate, SessionAggregate, Showing, WindowKey,
 };
 use crate::bounded::{Fold, Limit, Sort};
+use crate::connect::PartitionId;
 use crate::error::{Error, Result};
 use crate::flow::{ChangeBatch, EpochContext, Exchange, Fragment, Operator, StateDelta, Tally};
 use crate::join::{AsOfJoin, StreamJoin};
@@ -101,6 +102,11 @@ impl ShardedOperator {
             }
         }
         Ok(out)
+    }
+
+    /// Has the rows of a partition of the source taken back in the next epoch.
+    pub(super) fn withdraw(&mut self, partition: &PartitionId) {
+        self.shards.iter_mut().for_each(|shard| shard.withdraw(partition.number()));
     }
 
     fn spread(&mut self, input: Vec<(usize, ChangeBatch)>) -> Result<Vec<Vec<(usize, ChangeBatch)>>> {

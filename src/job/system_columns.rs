@@ -177,6 +177,7 @@ impl RowPlaces {
                 Arc::new(Int32Array::from_value(partition, rows))
             }
             SystemColumn::Offset | SystemColumn::TieOffset => self.offsets(known.start, rows),
+            SystemColumn::Origin => Arc::new(Int64Array::from_value(known.partition_id.number(), rows)),
             SystemColumn::Key => self.keys(rows),
             SystemColumn::Topic => {
                 let name = &*known.partition_id.0;

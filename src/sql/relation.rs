@@ -97,7 +97,8 @@ impl Relation {
             | SystemColumn::Key
             | SystemColumn::Topic
             | SystemColumn::Headers
-            | SystemColumn::TiePartition => true,
+            | SystemColumn::TiePartition
+            | SystemColumn::Origin => true,
         }
     }
 }
@@ -149,6 +150,8 @@ pub enum SystemColumn {
     TiePartition,
     /// The place in the partition, as it travels with each row to settle ties in time.
     TieOffset,
+    /// The partition as a number that is the same in every run; for tables that take rows back.
+    Origin,
 }
 
 impl SystemColumn {
@@ -180,13 +183,14 @@ impl SystemColumn {
             Self::Watermark => "__watermark",
             Self::TiePartition => "__partition",
             Self::TieOffset => "__offset",
+            Self::Origin => "__origin",
         }
     }
 
     /// Returns the system column of that name.
     pub fn by_name(name: &str) -> Option<Self> {
-        let all = Self::VISIBLE.into_iter().chain(Self::HIDDEN);
-        all.into_iter().find(|column| column.name() == name)
+        let mut all = Self::VISIBLE.into_iter().chain(Self::HIDDEN).chain([Self::Origin]);
+        all.find(|column| column.name() == name)
     }
 
     /// Returns the column as a field.
@@ -196,7 +200,7 @@ impl SystemColumn {
                 DataType::Timestamp(TimeUnit::Millisecond, None)
             }
             Self::Partition | Self::TiePartition => DataType::Int32,
-            Self::Offset | Self::TieOffset => DataType::Int64,
+            Self::Offset | Self::TieOffset | Self::Origin => DataType::Int64,
             Self::Key | Self::Topic => DataType::Utf8,
             Self::Headers => {
                 let entries = Fields::from(vec![

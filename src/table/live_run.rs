@@ -49,9 +49,12 @@ impl LiveRun {
             let rows = chunk * CHUNK_ROWS..((chunk + 1) * CHUNK_ROWS).min(values.len());
             for row in rows.filter(|&row| times.is_valid(row)) {
                 let number = row_number(row);
+                if !self.live.is_live(number) {
+                    continue;
+                }
                 if values[row] > until {
                     *oldest = (*oldest).min(values[row]);
-                } else if self.live.is_live(number) {
+                } else {
                     Arc::make_mut(&mut self.live).kill(number);
                     expired.push(number);
                 }

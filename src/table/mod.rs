@@ -5,12 +5,15 @@
 //! beside them. So a [`TableSnapshot`] is a handful of shared pointers: readers see the end of an epoch for as long as
 //! they like, and the one [`TableWriter`] never waits for them. [`KeyedTable`] is the operator that writes.
 
+mod beside;
 mod by_time;
 mod equality;
+mod joined;
 mod key_filter;
 mod key_index;
 mod keyed_table;
 mod keys;
+mod leaving;
 mod live_rows;
 mod live_run;
 mod lookup;
@@ -29,7 +32,8 @@ mod waiting_lookup;
 #[cfg(test)]
 mod tests;
 
-pub use keyed_table::{KeyedTable, Retention};
+pub use beside::Beside;
+pub use keyed_table::{KeyedTable, Retention, Since};
 pub use lookup::{LookedUp, Lookup, LookupSpec};
 pub use matches::Matches;
 pub use provider::TableScan;

@@ -111,7 +111,10 @@ impl TableSnapshot {
     /// Returns the live rows of a part; none where there are none.
     pub(super) fn part(&self, part: &Part, columns: Option<&[usize]>) -> Result<Option<RecordBatch>> {
         let LiveRun { run, live, .. } = &self.runs[part.run];
-        run.live_batch(live, columns, part.rows.clone())
+        let seen = self.schema.fields().len();
+        // What is kept beside the rows is behind what readers see.
+        let seen: Option<Vec<usize>> = (run.rows().num_columns() > seen).then(|| (0..seen).collect());
+        run.live_batch(live, columns.or(seen.as_deref()), part.rows.clone())
     }
 
     pub(super) fn runs(&self) -> &[LiveRun] {

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::mem::take;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int8Array, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow::compute::{filter_record_batch, interleave, not, take_record_batch};
+use arrow::array::{Array, ArrayRef, BooleanArray, Int8Array, RecordBatch, RecordBatchOptions};
+use arrow::compute::{filter_record_batch, interleave, not};
 use arrow::datatypes::SchemaRef;
 
+use super::beside::Beside;
 use super::by_time::ByTime;
 use super::equality::Pairs;
+use super::joined::Joined;
 use super::key_index::{Holding, KeyIndex};
-use super::keys::{Keys, check_row_count, chosen, row_number};
+use super::keys::{Keys, chosen, row_number};
 use super::live_rows::CHUNK_ROWS;
 use super::live_run::{LiveRun, find};
 use super::matches::Place;
@@ -34,60 +36,22 @@ const MOST_SMALL_OFFSETS: usize = i32::MAX as usize;
 /// Runs and what is to become of them.
 #[derive(Debug)]
 pub(super) struct Store {
+    /// The columns that readers see, and those of the rows as they are kept, which may have more behind them.
     schema: SchemaRef,
+    pub(super) stored: SchemaRef,
     key: Vec<usize>,
     /// The column that says which row of a key is the last, where that is not the one that comes last.
     by_time: Option<usize>,
     indexes: Arc<[IndexSpec]>,
-    runs: Vec<LiveRun>,
+    pub(super) runs: Vec<LiveRun>,
     waiting: Vec<ChangeBatch>,
     waiting_rows: usize,
     waiting_bytes: usize,
     /// Whether there is something that the last snapshot does not have.
-    changed: bool,
+    pub(super) changed: bool,
     /// Whether a row that goes takes only its equal with it, and not any row of its key.
     whole_rows: bool,
     small_offsets: bool,
-}
-
-/// Rows with +1 or −1 for each.
-struct Joined {
-    rows: RecordBatch,
-    weights: Option<Int8Array>,
-}
-
-impl Joined {
-    fn inserts(&self, row: u32) -> bool {
-        self.weights.as_ref().is_none_or(|weights| weights.value(row as usize) > 0)
-    }
-
-    fn ordinals(&self) -> std::ops::Range<u32> {
-        0..row_number(self.rows.num_rows())
-    }
-
-    /// Returns what the rows come to: those that go, and after them those that come, each once; none where all come.
-    fn net(&self) -> Result<Option<Self>> {
-        let Some(weights) = &self.weights else { return Ok(None) };
-        let keys = Keys::try_new(self.rows.columns().to_vec(), self.rows.num_rows())?;
-        let (index, _) = KeyIndex::build(&keys, Holding::All, true)?;
-        let all: Vec<u32> = self.ordinals().collect();
-        let columns: Vec<&ArrayRef> = self.rows.columns().iter().collect();
-        let firsts = index.find(&keys, &all, &columns)?;
-        let (mut going, mut coming) = (vec![], vec![]);
-        for (row, first) in all.into_iter().zip(firsts).filter(|(row, first)| row == first) {
-            let sum: i64 = index.chain(first).map(|equal| i64::from(weights.value(equal as usize))).sum();
-            match sum.signum() {
-                -1 => going.push(row),
-                1 => coming.push(index.chain(first).last().unwrap_or(row)),
-                _ => {}
-            }
-        }
-        coming.sort_unstable();
-        let weights = going.iter().map(|_| -1).chain(coming.iter().map(|_| 1));
-        let weights = Some(Int8Array::from_iter_values(weights));
-        let places = UInt32Array::from_iter_values(going.iter().chain(&coming).copied());
-        Ok(Some(Self { rows: take_record_batch(&self.rows, &places)?, weights }))
-    }
 }
 
 impl Store {
@@ -96,6 +60,7 @@ impl Store {
         let unique = IndexSpec { columns: key.clone(), unique: true, with_nulls: true };
         Self {
             indexes: if key.is_empty() { Arc::from([]) } else { Arc::from([unique]) },
+            stored: Arc::clone(&schema),
             small_offsets: schema.fields().iter().any(|field| has_small_offsets(field.data_type())),
             schema,
             key,
@@ -107,6 +72,16 @@ impl Store {
             changed: false,
             whole_rows: false,
         }
+    }
+
+    /// Keeps something beside the rows, of which there are none yet.
+    pub(super) fn keep_beside(&mut self, beside: Beside) {
+        self.stored = beside.behind(&self.schema);
+    }
+
+    /// Returns how many columns readers see.
+    fn seen(&self) -> usize {
+        self.schema.fields().len()
     }
 
     pub(super) fn matches_whole_rows(&mut self, whole_rows: bool) {
@@ -123,8 +98,7 @@ impl Store {
         if change.num_rows() == 0 {
             return Ok(());
         }
-        let rows = self
-            .batch(change.rows().columns().to_vec(), change.num_rows())
+        let rows = batch(&self.stored, change.rows().columns().to_vec(), change.num_rows())
             .map_err(|error| Error::internal("a table got rows of another schema").with_cause(error))?;
         self.waiting_rows += rows.num_rows();
         self.waiting_bytes += rows.get_array_memory_size();
@@ -150,25 +124,15 @@ impl Store {
     }
 
     fn joined(&mut self) -> Result<Option<Joined>> {
-        let waiting = take(&mut self.waiting);
         self.waiting_rows = 0;
         self.waiting_bytes = 0;
-        if waiting.is_empty() {
-            return Ok(None);
-        }
-        check_row_count(waiting.iter().map(ChangeBatch::num_rows).sum())?;
-        let weights = match waiting.iter().any(|change| change.weights().is_some()) {
-            true => Some(joined_weights(&waiting)?),
-            false => None,
-        };
-        let batches: Vec<RecordBatch> = waiting.into_iter().map(|change| change.rows().clone()).collect();
-        Ok(Some(Joined { rows: compacted(&self.schema, &batches)?, weights }))
+        Joined::of(take(&mut self.waiting), &self.stored)
     }
 
     /// The last row of each key replaces that key's row, or deletes it.
     fn upsert(&mut self, mut joined: Joined, wants_changes: bool) -> Result<Option<ChangeBatch>> {
         if self.whole_rows
-            && let Some(net) = joined.net()?
+            && let Some(net) = joined.net(self.seen())?
         {
             joined = net;
         }
@@ -195,15 +159,8 @@ impl Store {
         if let Some(by_time) = &by_time {
             by_time.keep_latest(&self.runs, &mut old, &mut kept)?;
         }
-        if wants_changes {
-            let same = self.equal(&old, joined, |row| joined.inserts(row))?;
-            for place in old.iter().filter(|place| same[place.probe as usize]) {
-                kept[place.probe as usize] = false;
-            }
-            old.retain(|place| !same[place.probe as usize]);
-        }
         let changes = match wants_changes {
-            true => Some(self.changes(&old, &joined.rows, &kept)?),
+            true => Some(self.shown_changes(joined, &mut old, &mut kept)?),
             false => None,
         };
         for place in &old {
@@ -214,7 +171,28 @@ impl Store {
         } else {
             drop(index);
             let rows = filter_record_batch(&joined.rows, &BooleanArray::from(kept))?;
-            self.add_run(compacted(&self.schema, &[rows])?, vec![])?;
+            self.add_run(compacted(&self.stored, &[rows])?, vec![])?;
+        }
+        Ok(changes)
+    }
+
+    /// Returns what readers see of rows that go and rows that come. An equal row replaces nothing, unless something is kept
+    /// beside it, which is that of the last one.
+    fn shown_changes(
+        &self,
+        joined: &Joined,
+        old: &mut Vec<Place>,
+        kept: &mut Vec<bool>,
+    ) -> Result<ChangeBatch> {
+        let same = self.equal(old, joined, |row| joined.inserts(row))?;
+        let (mut shown_old, mut shown) = (old.clone(), kept.clone());
+        for place in old.iter().filter(|place| same[place.probe as usize]) {
+            shown[place.probe as usize] = false;
+        }
+        shown_old.retain(|place| !same[place.probe as usize]);
+        let changes = self.changes(&shown_old, &joined.rows, &shown)?;
+        if self.stored.fields().len() == self.seen() {
+            (*old, *kept) = (shown_old, shown);
         }
         Ok(changes)
     }
@@ -226,8 +204,7 @@ impl Store {
         for place in old.iter().filter(|place| wanted(place.probe)) {
             by_run.entry(place.run).or_default().push(place.probe, place.row);
         }
-        let others: Vec<usize> =
-            (0..self.schema.fields().len()).filter(|column| !self.key.contains(column)).collect();
+        let others: Vec<usize> = (0..self.seen()).filter(|column| !self.key.contains(column)).collect();
         for (run, pairs) in by_run {
             let stored = self.runs[run].run.rows();
             let left: Vec<_> = others.iter().map(|&column| joined.rows.column(column)).collect();
@@ -240,7 +217,12 @@ impl Store {
     }
 
     /// Returns the rows that go, each before the one that comes in its place, and the rows that come.
-    fn changes(&self, old: &[Place], incoming: &RecordBatch, kept: &[bool]) -> Result<ChangeBatch> {
+    pub(super) fn changes(
+        &self,
+        old: &[Place],
+        incoming: &RecordBatch,
+        kept: &[bool],
+    ) -> Result<ChangeBatch> {
         let (mut places, mut weights) = (Vec::with_capacity(old.len() + kept.len()), vec![]);
         let mut old = old.iter().peekable();
         let go = |place: &Place, places: &mut Vec<_>, weights: &mut Vec<i8>| {
@@ -257,13 +239,13 @@ impl Store {
             }
         }
         old.for_each(|place| go(place, &mut places, &mut weights));
-        let columns = (0..self.schema.fields().len()).map(|column| {
+        let columns = (0..self.seen()).map(|column| {
             let stored = self.runs.iter().map(|part| part.run.rows().column(column).as_ref());
             let arrays: Vec<&dyn Array> =
                 [incoming.column(column).as_ref()].into_iter().chain(stored).collect();
             Ok(interleave(&arrays, &places)?)
         });
-        let rows = self.batch(columns.collect::<Result<_>>()?, places.len())?;
+        let rows = batch(&self.schema, columns.collect::<Result<_>>()?, places.len())?;
         let only_inserts = weights.iter().all(|&weight| weight > 0);
         ChangeBatch::try_new(rows, (!only_inserts).then(|| Int8Array::from(weights)))
     }
@@ -272,11 +254,13 @@ impl Store {
     fn append(&mut self, joined: &Joined, wants_changes: bool) -> Result<Option<ChangeBatch>> {
         let Some(weights) = &joined.weights else {
             self.add_run(joined.rows.clone(), vec![])?;
-            return Ok(wants_changes.then(|| ChangeBatch::inserts(joined.rows.clone())));
+            let columns = joined.rows.columns()[..self.seen()].to_vec();
+            let shown = || Ok(ChangeBatch::inserts(batch(&self.schema, columns, joined.rows.num_rows())?));
+            return wants_changes.then(shown).transpose();
         };
         let comes: BooleanArray = weights.values().iter().map(|&weight| Some(weight > 0)).collect();
         let (coming, going): (Vec<u32>, Vec<u32>) = joined.ordinals().partition(|&row| joined.inserts(row));
-        let added = compacted(&self.schema, &[filter_record_batch(&joined.rows, &comes)?])?;
+        let added = compacted(&self.stored, &[filter_record_batch(&joined.rows, &comes)?])?;
         let incoming = self.runs.len();
         self.add_run(added.clone(), vec![])?;
         let goes = filter_record_batch(&joined.rows, &not(&comes)?)?;
@@ -295,11 +279,6 @@ impl Store {
         Ok(Some(self.changes(&old, &added, &stays)?))
     }
 
-    fn batch(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
-    }
-
     /// Ends the life of one row for each of `rows` that has an equal one to which it may come, of the youngest run.
     fn take_out(
         &mut self,
@@ -309,7 +288,7 @@ impl Store {
         if rows.num_rows() == 0 {
             return Ok(vec![]);
         }
-        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let all: Vec<usize> = (0..self.seen()).collect();
         let index = match self.index_of(&all) {
             Some(index) if self.indexes[index].with_nulls => index,
             _ => self.add_index(IndexSpec { columns: all, unique: false, with_nulls: true })?,
@@ -338,28 +317,6 @@ impl Store {
         Ok(gone)
     }
 
-    /// Deletes the rows whose time is `until` or before it; returns them, if that is wanted.
-    pub(super) fn expire(
-        &mut self,
-        column: usize,
-        until: i64,
-        wants_changes: bool,
-    ) -> Result<Option<ChangeBatch>> {
-        let mut old = vec![];
-        for (run, part) in self.runs.iter_mut().enumerate() {
-            let rows = part.expire(column, until)?;
-            old.extend(rows.into_iter().map(|row| Place { probe: 0, run, row }));
-        }
-        if old.is_empty() {
-            return Ok(None);
-        }
-        self.changed = true;
-        let nothing = RecordBatch::new_empty(Arc::clone(&self.schema));
-        let changes = wants_changes.then(|| self.changes(&old, &nothing, &[])).transpose()?;
-        self.merge()?;
-        Ok(changes)
-    }
-
     fn kill(&mut self, run: usize, row: u32) {
         self.changed |= Arc::make_mut(&mut self.runs[run].live).kill(row);
     }
@@ -374,7 +331,7 @@ impl Store {
 
     /// Merges young runs of like size, as a log-structured merge tree does, and drops rows that are not live where they
     /// are the most.
-    fn merge(&mut self) -> Result<()> {
+    pub(super) fn merge(&mut self) -> Result<()> {
         self.runs.retain(|part| part.live.live() > 0);
         let (mut first, mut rows, mut bytes) = (self.runs.len(), 0, 0);
         for (place, part) in self.runs.iter().enumerate().rev() {
@@ -404,7 +361,7 @@ impl Store {
             let chunks = ranges(part.run.num_rows(), CHUNK_ROWS);
             chunks.filter_map(|rows| part.run.live_batch(&part.live, None, rows).transpose())
         });
-        let rows = compacted(&self.schema, &batches.collect::<Result<Vec<_>>>()?)?;
+        let rows = compacted(&self.stored, &batches.collect::<Result<Vec<_>>>()?)?;
         let merged = LiveRun::new(Run::try_new(rows, vec![], &self.indexes)?);
         self.runs.splice(first..end, [merged]);
         Ok(())
@@ -485,10 +442,7 @@ impl Store {
     }
 }
 
-fn joined_weights(changes: &[ChangeBatch]) -> Result<Int8Array> {
-    let weights = changes.iter().flat_map(|change| match change.weights() {
-        Some(weights) => weights.values().to_vec(),
-        None => vec![1; change.num_rows()],
-    });
-    Ok(Int8Array::from_iter_values(weights))
+fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }

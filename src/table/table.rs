@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arrow::datatypes::SchemaRef;
 use parking_lot::{Mutex, RwLock};
 
+use super::beside::Beside;
+use super::leaving::Left;
 use super::snapshot::{IndexId, TableSnapshot};
 use super::store::Store;
 use crate::error::{Error, Result};
@@ -21,6 +23,8 @@ pub struct Table {
     schema: SchemaRef,
     key: Vec<usize>,
     store: Mutex<Store>,
+    /// What the store keeps beside the rows; set before there is a writer.
+    beside: Mutex<Beside>,
     /// Locked only to read or to replace the pointer.
     published: RwLock<Arc<TableSnapshot>>,
     has_writer: AtomicBool,
@@ -37,6 +41,7 @@ impl Table {
             schema,
             key,
             store: Mutex::new(store),
+            beside: Mutex::default(),
             published: RwLock::new(Arc::new(empty)),
             has_writer: AtomicBool::new(false),
         })
@@ -46,6 +51,22 @@ impl Table {
     /// times the one that comes later.
     pub fn order_by(&self, column: usize) {
         self.store.lock().order_by(column);
+    }
+
+    /// Makes the table keep something beside its rows that readers do not see; called before there are rows.
+    pub fn keep_beside(&self, beside: Beside) {
+        self.store.lock().keep_beside(beside);
+        *self.beside.lock() = beside;
+    }
+
+    /// Returns what is kept beside the rows.
+    pub fn beside(&self) -> Beside {
+        *self.beside.lock()
+    }
+
+    /// Returns the columns of the rows as they are kept: those that readers see, and what is beside them.
+    pub(super) fn stored(&self) -> SchemaRef {
+        Arc::clone(&self.store.lock().stored)
     }
 
     /// Returns the name.
@@ -131,7 +152,7 @@ impl TableWriter {
         self
     }
 
-    /// Takes changes in. With a key, rows of weight +1 replace the row of their key, and those of −1 delete it; the
+    /// Takes changes in, with what is kept beside their rows behind them. With a key, rows of weight +1 replace the row of their key, and those of −1 delete it; the
     /// last one of a key counts. Without one, rows are added, and one equal row that came before is taken out for each of −1.
     ///
     /// With `wants_changes` the answer is what really changed since the last call: the old row with −1 before the new
@@ -160,15 +181,14 @@ impl TableWriter {
         self.table.store.lock().settle(wants_changes)
     }
 
-    /// Deletes the rows whose time in `column` is `until` or before it, in the column's unit; returns them, if that is
-    /// wanted.
-    pub(super) fn expire(
-        &mut self,
-        column: usize,
-        until: i64,
-        wants_changes: bool,
-    ) -> Result<Option<ChangeBatch>> {
+    /// Deletes the rows whose time in `column` is `until` or before it, in the column's unit.
+    pub(super) fn expire(&mut self, column: usize, until: i64, wants_changes: bool) -> Result<Left> {
         self.table.store.lock().expire(column, until, wants_changes)
+    }
+
+    /// Deletes the rows that have `value` in `column`, one of numbers.
+    pub(super) fn take_back(&mut self, column: usize, value: i64, wants_changes: bool) -> Result<Left> {
+        self.table.store.lock().take_back(column, value, wants_changes)
     }
 
     /// Shows readers all changes so far, and returns what they see.

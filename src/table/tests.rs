@@ -14,7 +14,7 @@ use datafusion::error::DataFusionError;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use proptest::prelude::*;
 
-use super::{IndexId, KeyedTable, ReadPin, Retention, Table, TableScan, TableSnapshot};
+use super::{Beside, IndexId, KeyedTable, ReadPin, Retention, Since, Table, TableScan, TableSnapshot};
 use crate::flow::{ChangeBatch, EpochContext, Operator};
 use crate::time::Watermark;
 
@@ -417,7 +417,7 @@ fn timed_schema() -> SchemaRef {
 
 fn timed_table() -> KeyedTable {
     let table = Table::new("timed".into(), timed_schema(), vec![0]);
-    let retention = Some(Retention { column: 1, retention_ms: 100 });
+    let retention = Some(Retention { since: Since::EventTime(1), retention_ms: 100 });
     KeyedTable::try_new("table timed".into(), table.writer().unwrap(), retention, true, true).unwrap()
 }
 
@@ -488,6 +488,122 @@ fn a_table_goes_on_from_its_deltas_and_forgets_what_is_too_old() {
             }
             deltas.extend(operator.take_delta().unwrap());
         }
+    }
+}
+
+fn plain(rows: &[(i64, i64)], origin: Option<i64>) -> ChangeBatch {
+    let column = |values: Vec<i64>| -> ArrayRef { Arc::new(Int64Array::from(values)) };
+    let mut columns = vec![
+        ("id", column(rows.iter().map(|row| row.0).collect())),
+        ("payload", column(rows.iter().map(|row| row.1).collect())),
+    ];
+    columns.extend(origin.map(|origin| ("__origin", column(vec![origin; rows.len()]))));
+    ChangeBatch::inserts(RecordBatch::try_from_iter(columns).unwrap())
+}
+
+/// A table of numbers that keeps something beside its rows.
+fn keeping(key: &[usize], beside: Beside, retention_ms: Option<i64>, emits: bool) -> KeyedTable {
+    let schema = plain(&[], None).rows().schema();
+    let table = Table::new("kept".into(), schema, key.to_vec());
+    table.keep_beside(beside);
+    let retention = retention_ms.map(|retention_ms| Retention { since: Since::Arrival, retention_ms });
+    KeyedTable::try_new("table kept".into(), table.writer().unwrap(), retention, emits, true).unwrap()
+}
+
+fn of_plain(changes: &ChangeBatch) -> Vec<(i64, i64, i64)> {
+    assert_eq!(changes.rows().num_columns(), 2, "nothing else is seen");
+    let columns = changes.rows().columns().iter().map(|column| column.as_primitive::<Int64Type>());
+    let columns: Vec<_> = columns.collect();
+    let weight = |row| changes.weights().map_or(1, |weights| i64::from(weights.value(row)));
+    (0..changes.num_rows()).map(|row| (columns[0].value(row), columns[1].value(row), weight(row))).collect()
+}
+
+fn plain_content(operator: &KeyedTable) -> Vec<(i64, i64)> {
+    let snapshot = operator.table().snapshot();
+    let rows = snapshot.scan(None).flat_map(|rows| of_plain(&ChangeBatch::inserts(rows.unwrap())));
+    let mut rows: Vec<_> = rows.map(|(id, payload, _)| (id, payload)).collect();
+    rows.sort_unstable();
+    rows
+}
+
+/// Runs an epoch in which the clock shows `now_ms`; returns what changed.
+fn plain_epoch(operator: &mut KeyedTable, now_ms: i64, change: &ChangeBatch) -> Vec<(i64, i64, i64)> {
+    let context = EpochContext { epoch: 1, now_ms, last: false };
+    assert!(operator.apply(0, change, &context).unwrap().is_empty());
+    let changes = operator.advance(Watermark::NONE, &context).unwrap();
+    changes.iter().flat_map(of_plain).collect()
+}
+
+#[test]
+fn rows_leave_with_the_origin_that_gave_them_last() {
+    let beside = Beside { origin: true, arrival: false };
+    let mut tables = [true, false].map(|emits| keeping(&[0], beside, None, emits));
+    let (mut deltas, mut told) = (vec![], vec![]);
+    type Given<'a> = (&'a [(i64, i64)], i64, &'a [i64]);
+    let given: [Given<'_>; 4] = [
+        (&[(1, 10), (2, 20), (3, 30), (4, 40)], 7, &[]),
+        // Another gives two of the keys, one of them as it is, and then the first is gone.
+        (&[(2, 20), (3, 33)], 8, &[7]),
+        (&[(5, 50), (2, 22)], 9, &[7]),
+        (&[], 9, &[9, 8]),
+    ];
+    let contents = [
+        vec![(1, 10), (2, 20), (3, 30), (4, 40)],
+        vec![(2, 20), (3, 33)],
+        vec![(2, 22), (3, 33), (5, 50)],
+        vec![],
+    ];
+    for ((rows, origin, withdrawn), content) in given.into_iter().zip(contents) {
+        for table in &mut tables {
+            withdrawn.iter().for_each(|&origin| table.withdraw(origin));
+            told.push(plain_epoch(table, 0, &plain(rows, Some(origin))));
+            assert_eq!(plain_content(table), content);
+        }
+        deltas.extend(tables[0].take_delta().unwrap());
+        let mut other = keeping(&[0], beside, None, true);
+        deltas.iter().for_each(|delta| other.restore(delta).unwrap());
+        assert_eq!(plain_content(&other), content);
+        if content.len() == 4 {
+            other.withdraw(7);
+            assert_eq!(plain_epoch(&mut other, 0, &plain(&[], Some(7))).len(), 4);
+        }
+    }
+    let told: Vec<_> = told.into_iter().step_by(2).collect();
+    assert_eq!(told[1], [(3, 30, -1), (3, 33, 1), (1, 10, -1), (4, 40, -1)]);
+    assert_eq!(told[2], [(5, 50, 1), (2, 20, -1), (2, 22, 1)]);
+    assert_eq!(told[3].len(), 3);
+}
+
+#[test]
+fn rows_grow_old_from_when_they_came() {
+    let beside = Beside { origin: false, arrival: true };
+    for (key, emits) in [(&[0][..], true), (&[0], false), (&[], true)] {
+        let mut table = keeping(key, beside, Some(100), emits);
+        let mut deltas = vec![];
+        let mut epoch = |table: &mut KeyedTable, now_ms, rows: &[(i64, i64)]| {
+            let told = plain_epoch(table, now_ms, &plain(rows, None));
+            deltas.extend(table.take_delta().unwrap());
+            let mut other = keeping(key, beside, Some(100), emits);
+            deltas.iter().for_each(|delta| other.restore(delta).unwrap());
+            assert_eq!(plain_content(&other), plain_content(table));
+            (told, other)
+        };
+        epoch(&mut table, 1_000, &[(1, 10), (2, 20)]);
+        // A row that comes again as it is has come now, which nobody is told.
+        let (told, _) = epoch(&mut table, 1_050, &[(1, 10), (3, 30)]);
+        assert!(!emits || key.is_empty() || told == [(3, 30, 1)], "{told:?}");
+        assert!(!table.is_due(Some(1_099)) && table.is_due(Some(1_100)) && !table.is_due(None));
+        let (told, mut other) = epoch(&mut table, 1_100, &[]);
+        let old = if key.is_empty() { vec![(1, 10, -1), (2, 20, -1)] } else { vec![(2, 20, -1)] };
+        assert_eq!(told, if emits { old.clone() } else { vec![] });
+        assert_eq!(table.expired(), old.len() as u64);
+        assert_eq!(plain_content(&table), [(1, 10), (3, 30)]);
+        assert!(!table.is_due(Some(1_149)) && table.is_due(Some(1_150)));
+        // What goes on elsewhere finds what grew old while nobody looked.
+        assert!(other.is_due(Some(1_150)));
+        assert_eq!(plain_epoch(&mut other, 1_150, &plain(&[], None)).len(), if emits { 2 } else { 0 });
+        assert!(plain_content(&other).is_empty());
+        assert!(!other.is_due(Some(i64::MAX)), "nothing is left");
     }
 }
 

@@ -342,6 +342,31 @@ fn files_are_followed_by_tables_and_streams() {
     child.wait().unwrap();
 }
 
+/// Who follows a table over files is told of the rows that leave with a file.
+#[test]
+fn rows_leave_with_their_file_and_those_who_follow_see_it() {
+    let place = Place::new(&[("users-1.csv", USERS), ("users-2.csv", "user_id,tier\n3,gold\n4,gold\n")]);
+    let sql = "CREATE TABLE users (user_id BIGINT PRIMARY KEY, tier VARCHAR) WITH ('connector' = 'file', \
+               'path' = 'users-*.csv', 'watch' = 'true', 'incremental.interval' = '10ms'); \
+               SELECT count(*) AS users FROM users EMIT CHANGES";
+    let mut child = place.command(&["run", "-q", "-e", sql]).spawn().unwrap();
+    let mut rows = BufReader::new(child.stdout.take().unwrap());
+    let mut until = |wanted: &str| {
+        let mut line = String::new();
+        while !line.contains(wanted) {
+            line.clear();
+            assert!(rows.read_line(&mut line).unwrap() > 0, "no {wanted}");
+        }
+    };
+    until("insert\",\"users\":4}");
+    std::fs::remove_file(place.path("users-2.csv")).unwrap();
+    until("insert\",\"users\":2}");
+    std::fs::write(place.path("users-3.csv"), "user_id,tier\n1,gold\n5,gold\n").unwrap();
+    until("insert\",\"users\":3}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 #[test]
 fn statements_that_change_a_table_run_in_the_order_of_the_file() {
     let place = Place::new(&[]);

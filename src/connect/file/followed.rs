@@ -1,17 +1,16 @@
 //! [`FollowedFiles`]: files of lines that grow, come and go, looked at again and again.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::compression::Compression;
+use super::followed_file::{Followed, Stamp, first_bytes};
 use super::listing::{files, unreadable};
-use crate::connect::line_cutter::{Cut, LineCutter, endless};
 use crate::connect::{Chunk, ChunkLimits, PartitionId, Payload, Polled, Position, Source, TextFormat};
 use crate::error::{Error, Result};
 use crate::time::Clock;
@@ -35,39 +34,30 @@ pub(super) struct Following {
 /// Reads files of lines to their ends, and goes on with what is appended and with files that come.
 ///
 /// A partition is a file with its first record: a file that is written anew, or another one under its name, is a new
-/// partition, and the former ends. A position is a byte of the file. What follows the last whole record is left until the
-/// record has its end.
+/// partition, and the former is withdrawn once the new one is read, and ends. A position is a byte of the file. What
+/// follows the last whole record is left until the record has its end.
 pub(super) struct FollowedFiles {
     following: Following,
     files: Vec<Followed>,
     ids: Vec<PartitionId>,
+    withdrawn: VecDeque<usize>,
     ended: VecDeque<usize>,
     next_look: i64,
     /// How many files were there when the source was opened.
     there: usize,
 }
 
-/// A file that is followed; its ordinal is that of its partition.
-struct Followed {
-    path: PathBuf,
-    /// What its beginning comes to.
-    mark: u64,
-    position: i64,
-    length: u64,
-    modified: Option<SystemTime>,
-    open: Option<(File, LineCutter)>,
-    /// Whether it may hold more than was read.
-    has_more: bool,
-    /// Its length when it was met, and whether it was read to its end since.
-    first_length: u64,
-    read_through: bool,
-    over: bool,
-}
-
 impl FollowedFiles {
     pub(super) fn open(following: Following) -> Result<Self> {
-        let mut source =
-            Self { following, files: vec![], ids: vec![], ended: VecDeque::new(), next_look: 0, there: 0 };
+        let mut source = Self {
+            following,
+            files: vec![],
+            ids: vec![],
+            withdrawn: VecDeque::new(),
+            ended: VecDeque::new(),
+            next_look: 0,
+            there: 0,
+        };
         source.look()?;
         source.there = source.files.len();
         Ok(source)
@@ -88,7 +78,7 @@ impl FollowedFiles {
         gone.into_iter().for_each(|at| self.end(at));
         for path in found {
             match path.metadata() {
-                Ok(metadata) => self.look_at(path, metadata.len(), metadata.modified().ok())?,
+                Ok(metadata) => self.look_at(path, Stamp::of(&metadata))?,
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(unreadable(&path, error)),
             }
@@ -96,50 +86,59 @@ impl FollowedFiles {
         Ok(())
     }
 
-    fn look_at(&mut self, path: PathBuf, length: u64, modified: Option<SystemTime>) -> Result<()> {
+    fn look_at(&mut self, path: PathBuf, stamp: Stamp) -> Result<()> {
         let known = self.files.iter().position(|file| !file.over && file.path == path);
-        let is_same =
-            |file: &Followed| file.length == length && modified.is_some() && file.modified == modified;
-        if known.is_some_and(|at| is_same(&self.files[at])) {
+        if known.is_some_and(|at| self.files[at].is_as_it_was(&stamp)) {
             return Ok(());
         }
         // Until its first record is whole nothing is known of a file.
         let beginning = self.beginning(&path)?;
         if let Some(at) = known {
-            let file = &mut self.files[at];
-            let shorter = i64::try_from(length).is_ok_and(|length| length < file.position);
-            if !shorter && beginning.is_some_and(|(_, mark)| mark == file.mark) {
-                (file.length, file.modified, file.has_more) = (length, modified, true);
+            if let Some((_, mark)) = beginning
+                && self.files[at].goes_on(stamp, mark)?
+            {
                 return Ok(());
             }
             self.end(at);
         }
         let Some((start, mark)) = beginning else { return Ok(()) };
-        let name = format!("{}@{:08x}", path.display(), mark & 0xffff_ffff);
-        let is_like = |id: &&PartitionId| {
-            id.0.strip_prefix(&name).is_some_and(|rest| rest.is_empty() || rest.starts_with('~'))
-        };
-        let again = self.ids.iter().filter(is_like).count();
-        self.ids.push(PartitionId(if again == 0 { name.into() } else { format!("{name}~{again}").into() }));
-        self.files.push(Followed {
-            path,
-            mark,
-            position: start,
-            length,
-            modified,
-            open: None,
-            has_more: true,
-            first_length: length,
-            read_through: false,
-            over: false,
-        });
+        let file = Followed::new(path, stamp, start, mark)?;
+        self.ids.push(self.free_name(&file));
+        self.files.push(file);
         Ok(())
     }
 
+    /// Returns a name for the partition of a file that no partition has.
+    fn free_name(&self, file: &Followed) -> PartitionId {
+        let name = file.name();
+        let (mut id, mut again) = (PartitionId(name.as_str().into()), 0);
+        while self.ids.contains(&id) {
+            again += 1;
+            id = PartitionId(format!("{name}~{again}").into());
+        }
+        id
+    }
+
     fn end(&mut self, at: usize) {
-        let file = &mut self.files[at];
-        (file.over, file.has_more, file.read_through, file.open) = (true, false, true, None);
+        self.files[at].end();
+        self.withdrawn.push_back(at);
         self.ended.push_back(at);
+    }
+
+    /// Makes a partition known of which nothing is there any more.
+    fn lose(&mut self, id: PartitionId) {
+        self.ids.push(id);
+        self.files.push(Followed::gone());
+        self.end(self.files.len() - 1);
+    }
+
+    /// Returns the file that a partition was of, if it begins as it did.
+    fn file_of(&self, id: &PartitionId) -> Option<usize> {
+        let is_of = |file: &Followed| {
+            let rest = id.0.strip_prefix(&file.name());
+            !file.over && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('~'))
+        };
+        self.files.iter().position(is_of)
     }
 
     /// Returns where the records of a file begin, and what its beginning comes to; none while its first record is not whole.
@@ -148,13 +147,7 @@ impl FollowedFiles {
             return Err(Error::not_yet(format!("following `{}`, which is compressed,", path.display()))
                 .with_hint("leave `watch` out: compressed files are read once, to their end"));
         }
-        let unreadable = |error| unreadable(path, error);
-        let file = match File::open(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            file => file.map_err(unreadable)?,
-        };
-        let mut bytes = vec![];
-        file.take(BEGINNING_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
+        let Some(bytes) = first_bytes(path, BEGINNING_BYTES)? else { return Ok(None) };
         let mut start = 0;
         if self.following.format.has_header() {
             let Some(end) = memchr::memchr(b'\n', &bytes) else { return Ok(None) };
@@ -177,53 +170,12 @@ impl FollowedFiles {
     fn read_on(&mut self) -> Result<Option<Chunk>> {
         let Following { format, limits, .. } = &self.following;
         for (partition, file) in self.files.iter_mut().enumerate().filter(|(_, file)| file.has_more) {
-            let Some(bytes) = file.read(format, *limits)? else { continue };
             let start = Position(file.position);
-            file.position = file.position.saturating_add(i64::try_from(bytes.len()).unwrap_or(i64::MAX));
+            let Some(bytes) = file.read(format, *limits)? else { continue };
             let (end, payload) = (Position(file.position), Payload::Lines(bytes));
             return Ok(Some(Chunk { partition, start, end, payload, origin: None, watermark: None }));
         }
         Ok(None)
-    }
-}
-
-impl Followed {
-    /// Returns the next whole records; none if there are none for now.
-    fn read(&mut self, format: &TextFormat, limits: ChunkLimits) -> Result<Option<bytes::Bytes>> {
-        let path = self.path.clone();
-        let failed = |error| unreadable(&path, error);
-        let (file, cutter) = match &mut self.open {
-            Some(open) => open,
-            None => {
-                let mut file = match File::open(&path) {
-                    // The next look finds that it is gone.
-                    Err(error) if error.kind() == ErrorKind::NotFound => return Ok(self.rest()),
-                    file => file.map_err(failed)?,
-                };
-                file.seek(SeekFrom::Start(u64::try_from(self.position).unwrap_or(0))).map_err(failed)?;
-                self.open.insert((file, LineCutter::new(format.clone(), limits)))
-            }
-        };
-        match cutter.next(file, true).map_err(failed)? {
-            Cut::Records(bytes) if !cutter.has_ended() => Ok(Some(bytes)),
-            Cut::Records(bytes) => match format.last_record_end(&bytes) {
-                Some(end) if end == bytes.len() => Ok(Some(bytes)),
-                // The last record is still being written.
-                Some(end) => {
-                    self.rest();
-                    Ok(Some(bytes.slice(..end)))
-                }
-                None => Ok(self.rest()),
-            },
-            Cut::Endless => Err(endless(format!("file `{}` byte {}", path.display(), self.position))),
-            Cut::End => Ok(self.rest()),
-        }
-    }
-
-    /// Leaves the file until it has changed.
-    fn rest(&mut self) -> Option<bytes::Bytes> {
-        (self.open, self.has_more, self.read_through) = (None, false, true);
-        None
     }
 }
 
@@ -242,21 +194,43 @@ impl Source for FollowedFiles {
 
     fn seek(&mut self, partition: usize, position: Position) -> Result<()> {
         let file = &mut self.files[partition];
-        if i64::try_from(file.length).is_ok_and(|length| length < position.0) {
+        if i64::try_from(file.length()).is_ok_and(|length| length < position.0) {
             return Err(Error::data(format!(
                 "file `{}` has {} bytes, and was read up to byte {} before",
                 file.path.display(),
-                file.length,
+                file.length(),
                 position.0
             ))
             .with_hint("files that are followed must stay as they are, or grow: start the job anew"));
         }
-        file.position = position.0;
+        file.go_on_at(position.0)
+    }
+
+    fn resume(&mut self, before: &[(PartitionId, Option<Position>)]) -> Result<()> {
+        let mut taken = BTreeSet::new();
+        // Of partitions of one name the last is that of the file as it was.
+        for (id, position) in before.iter().rev() {
+            let file = self.file_of(id).filter(|file| !taken.contains(file));
+            if let (Some(file), Some(position)) = (file, position)
+                && self.files[file].may_go_on_at(position.0)?
+            {
+                taken.insert(file);
+                self.ids[file] = id.clone();
+                self.seek(file, *position)?;
+                continue;
+            }
+            // A file that was written anew meanwhile may have been given the name.
+            let namesake = self.ids.iter().position(|known| known == id);
+            self.lose(id.clone());
+            if let Some(namesake) = namesake {
+                self.ids[namesake] = self.free_name(&self.files[namesake]);
+            }
+        }
         Ok(())
     }
 
     fn has_caught_up(&self) -> bool {
-        self.files.iter().take(self.there).all(|file| file.read_through)
+        self.withdrawn.is_empty() && self.files.iter().take(self.there).all(|file| file.read_through)
     }
 
     fn progress(&self) -> Option<(u64, u64)> {
@@ -276,6 +250,9 @@ impl Source for FollowedFiles {
             if let Some(chunk) = self.read_on()? {
                 return Ok(Polled::Chunk(chunk));
             }
+        }
+        if let Some(withdrawn) = self.withdrawn.pop_front() {
+            return Ok(Polled::Withdrawn(withdrawn));
         }
         // Were none left, time would be at its end.
         if self.files.iter().any(|file| !file.over)

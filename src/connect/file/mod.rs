@@ -2,6 +2,7 @@
 
 mod compression;
 mod followed;
+mod followed_file;
 mod line_sink;
 mod lines;
 mod listing;

@@ -222,6 +222,10 @@ impl SourceConnector for FileSourceConnector {
         self.follow.is_none()
     }
 
+    fn withdraws(&self) -> bool {
+        self.follow.is_some()
+    }
+
     fn infer_schema(&self) -> Result<SchemaRef> {
         let path = self.first_file()?;
         let Some(format) = &self.format else {

@@ -88,7 +88,7 @@ fn read(source: &mut dyn Source) -> Vec<Read> {
                 read.bounds.push((chunk.start.0, chunk.end.0));
                 read.batches.push(rows.rows().clone());
             }
-            Polled::Idle | Polled::Advanced { .. } => {}
+            Polled::Idle | Polled::Advanced { .. } | Polled::Withdrawn(_) => {}
             Polled::PartitionEnd(partition) => reads[partition].ends += 1,
             Polled::End => break,
         }

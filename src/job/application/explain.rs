@@ -13,6 +13,7 @@ use crate::sql::functions::{SessionProfile, session_state};
 use crate::sql::plan::{Compiler, OperatorKind, ScanPlan, StreamPlan, Target};
 use crate::sql::relation::SystemColumn;
 use crate::sql::{WINDOW_END, WINDOW_START};
+use crate::table::{Retention, Since, Table};
 
 /// Returns what a job does, as text for a person.
 pub fn explain(job: &PlannedJob) -> Result<String> {
@@ -163,11 +164,7 @@ fn operator_line(kind: &OperatorKind) -> String {
             );
         }
         OperatorKind::KeyedTable { table, retention, .. } => {
-            let until = retention.map(|retention| {
-                let column = table.schema().field(retention.column).name();
-                format!(", for {} ms of event time after `{column}`", retention.retention_ms)
-            });
-            let until = until.unwrap_or_default();
+            let until = stay_text(table, *retention);
             let key = table.key().iter().map(|&column| table.schema().field(column).name().as_str());
             let key: Vec<&str> = key.collect();
             return match key.as_slice() {
@@ -185,6 +182,18 @@ fn operator_line(kind: &OperatorKind) -> String {
     let functions: Vec<&str> = spec.functions.iter().map(|function| function.name()).collect();
     let window = spec.window.as_ref().map_or(String::new(), |key| format!(" in {}", key.describe()));
     format!("{} of {} by {}{window}; state: {state}", kind.name(), functions.join(", "), keys.join(", "))
+}
+
+/// Says for how long the rows of a table stay, if not until they are deleted.
+fn stay_text(table: &Table, retention: Option<Retention>) -> String {
+    let Some(Retention { since, retention_ms }) = retention else { return String::new() };
+    match since {
+        Since::EventTime(column) => {
+            let column = table.schema().field(column).name();
+            format!(", for {retention_ms} ms of event time after `{column}`")
+        }
+        Since::Arrival => format!(", for {retention_ms} ms after they came"),
+    }
 }
 
 fn over_line(spec: &OverSpec) -> String {

@@ -7,7 +7,7 @@ use arrow::datatypes::DataType;
 use crate::config::Entry;
 use crate::connect::{OptionDoc, Options};
 use crate::error::{Error, Result};
-use crate::table::{Retention, Table};
+use crate::table::{Retention, Since, Table};
 
 /// What a declaration says of the rows of a table.
 #[derive(Debug, Clone, Copy, Default)]
@@ -18,16 +18,18 @@ pub(super) struct TableOptions {
     pub(super) by_time: bool,
 }
 
-/// Returns for how long the rows of a table stay, if it has a column that says how old they are.
+/// Returns for how long the rows of a table stay: after their event time `time`, or where they have none after they came.
 pub(super) fn retention(
     table: &Table,
     time: Option<&str>,
     stay: Option<Duration>,
 ) -> Result<Option<Retention>> {
     let Some(stay) = stay else { return Ok(None) };
-    let column = time_column(table, time, "retention")?;
-    let retention_ms = i64::try_from(stay.as_millis()).unwrap_or(i64::MAX);
-    Ok(Some(Retention { column, retention_ms }))
+    let since = match time.filter(|time| table.schema().column_with_name(time).is_some()) {
+        Some(time) => Since::EventTime(time_column(table, Some(time), "retention")?),
+        None => Since::Arrival,
+    };
+    Ok(Some(Retention { since, retention_ms: i64::try_from(stay.as_millis()).unwrap_or(i64::MAX) }))
 }
 
 /// Returns the column of a table that is its rows' event time, for the option that needs it.
@@ -61,7 +63,7 @@ const TABLE_OPTION_DOCS: &[OptionDoc] = &[
         key: "retention",
         value: "duration",
         default: "",
-        what: "for how long rows stay, in event time",
+        what: "for how long rows stay after their event time, or where they have none after they came",
     },
     OptionDoc {
         key: "last.by",

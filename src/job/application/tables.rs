@@ -23,8 +23,8 @@ use crate::sql::mark;
 use crate::sql::plan::{
     OnMissing, OperatorKind, OperatorPlan, PortPlan, ScanPlan, StreamPlan, Target, scan_plan,
 };
-use crate::sql::relation::{Relation, TableChanges};
-use crate::table::{Retention, Table};
+use crate::sql::relation::{Relation, SystemColumn, TableChanges};
+use crate::table::{Beside, Retention, Since, Table};
 use crate::time::WatermarkStrategy;
 
 /// What a table is beside a stream that can be read or written.
@@ -180,6 +180,11 @@ pub(super) fn no_key(name: &str) -> Error {
         .with_hint("mark the columns that tell its rows apart: `id BIGINT PRIMARY KEY`, or `PRIMARY KEY (a, b)`; rows without a key are a stream: CREATE STREAM …")
 }
 
+/// Returns whether it counts when the rows of a table came.
+fn comes_by_arrival(retention: Option<Retention>) -> bool {
+    retention.is_some_and(|retention| retention.since == Since::Arrival)
+}
+
 /// Makes a table of a plan's result: its last operator keeps the rows.
 fn keep_in(plan: &mut StreamPlan, table: &Arc<Table>, retention: Option<Retention>, emits: bool) {
     let ordinal = plan.operators.len();
@@ -325,8 +330,12 @@ impl Planning<'_> {
         let groups = split_by_name(own.set.clone(), &[own.name.as_str()])?;
         let (options, notices) = JobOptions::read(groups.job)?;
         self.notices.extend(notices);
-        let all: Vec<usize> = (0..feed.schema.fields().len()).collect();
-        let scan = scan_plan(Arc::clone(feed), &feed.schema, &all)?;
+        let origin = feed.source.withdraws();
+        let fields = feed.schema.fields().iter().cloned();
+        let fields = fields.chain(origin.then(|| Arc::new(SystemColumn::Origin.field())));
+        let full = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let all: Vec<usize> = (0..full.fields().len()).collect();
+        let scan = scan_plan(Arc::clone(feed), &full, &all)?;
         let scan = ScanPlan { tombstones: Some(table.key().to_vec()), ..scan };
         let mut plan = StreamPlan {
             output: Arc::clone(&scan.schema),
@@ -342,6 +351,8 @@ impl Planning<'_> {
         let retention = retention(table, time, declared.options.retention.or(options.retention))?;
         let changes = declared.changes.as_ref().filter(|_| self.catalog.keeps_results);
         keep_in(&mut plan, table, retention, changes.is_some());
+        table.keep_beside(Beside { origin, arrival: comes_by_arrival(retention) });
+        plan.output = Arc::clone(table.schema());
         let before = self.text.get(..own.span.start).unwrap_or_default();
         let number = self.catalog.begin_job(Dependent::keeping(&own.name));
         Ok(Some(PlannedJob {
@@ -419,6 +430,7 @@ impl Planning<'_> {
             }
             Work::Batch(_) => None,
         };
+        table.keep_beside(Beside { origin: false, arrival: comes_by_arrival(retention) });
         let mut declared =
             DeclaredTable::new(name, self.catalog.keeps_results, false, TableOptions::default());
         declared.goes_on = goes_on;

@@ -368,3 +368,75 @@ fn no_row_is_joined_with_a_table_that_is_half_there() {
     assert_eq!(error.message(), "no file matches `users`, after 100h of trying");
     assert_eq!(failing.tables[0].circuit, Some(CircuitState::Open));
 }
+
+/// Waits until `done`, while time stands still.
+fn eventually(clock: &ManualClock, what: &str, done: impl Fn() -> bool) {
+    for _ in 0..20_000 {
+        if done() {
+            return;
+        }
+        clock.wait(Duration::from_millis(1));
+    }
+    panic!("{what}");
+}
+
+#[test]
+fn a_table_has_the_rows_that_its_files_have_after_a_restart_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let write = |name: &str, rows: &str| std::fs::write(path(name), format!("id,name\n{rows}")).unwrap();
+    let clock = Arc::new(ManualClock::at_millis(1_000));
+    let settings = settings(&clock);
+    write("a.csv", "1,a\n2,a\n");
+    write("b.csv", "2,b\n3,b\n");
+    let text = format!(
+        "CREATE TABLE users (id BIGINT PRIMARY KEY, name VARCHAR) WITH ('connector' = 'file', 'path' = '{}', \
+         'watch' = 'true', 'incremental.interval' = '10s')",
+        path("*.csv").display()
+    );
+    let planned = PlannedApplication::plan(&text, &settings).unwrap();
+    let table = Arc::clone(&planned.jobs[0].keeps.as_ref().unwrap().table);
+    let started = |before: Option<crate::job::Snapshot>| {
+        let sink = Box::new(Counting(Written::default()));
+        let mut spec = planned.jobs[0].stream_spec(sink, &planned.planner, &settings).unwrap();
+        spec.record = true;
+        Job::start(spec, before).unwrap()
+    };
+    let shows = |wanted: &[&str]| {
+        let rows = || {
+            let snapshot = table.snapshot();
+            let rows = snapshot.scan(None).flat_map(|rows| {
+                let rows = rows.unwrap();
+                let shown = |row, column| {
+                    arrow::util::display::array_value_to_string(rows.column(column), row).unwrap()
+                };
+                (0..rows.num_rows()).map(|row| shown(row, 0) + &shown(row, 1)).collect::<Vec<_>>()
+            });
+            let mut rows: Vec<String> = rows.collect();
+            rows.sort_unstable();
+            rows
+        };
+        clock.advance_millis(10_000);
+        eventually(&clock, &format!("{wanted:?} in {:?}", rows()), || rows() == wanted);
+    };
+    let job = started(None);
+    shows(&["1a", "2b", "3b"]);
+    // What another file has replaced stays, and what a file lacks that was written anew goes.
+    write("b.csv", "3,b\n4,b\n");
+    shows(&["1a", "3b", "4b"]);
+    write("c.csv", "1,c\n5,c\n");
+    shows(&["1c", "3b", "4b", "5c"]);
+    std::fs::remove_file(path("a.csv")).unwrap();
+    shows(&["1c", "3b", "4b", "5c"]);
+    job.stop();
+    let before = job.wait().snapshot.unwrap();
+    std::fs::remove_file(path("b.csv")).unwrap();
+    write("d.csv", "6,d\n");
+    let job = started(Some(before));
+    shows(&["1c", "5c", "6d"]);
+    std::fs::remove_file(path("c.csv")).unwrap();
+    shows(&["6d"]);
+    job.stop();
+    let outcome = job.wait();
+    assert_eq!((outcome.report.rows_in, outcome.report.unaccounted()), (1, 0));
+}

@@ -32,7 +32,12 @@ pub const DOCS: &[OptionDoc] = &[
     doc("checkpoint.interval", "duration", "10s", "time between two checkpoints"),
     doc("checkpoint.location", "path", "", "where checkpoints are kept"),
     doc("table.wait.timeout", "duration", "60s", "how long the job waits for the tables it reads"),
-    doc("retention", "duration", "", "of a table that the job keeps: for how long rows stay, in event time"),
+    doc(
+        "retention",
+        "duration",
+        "",
+        "of a table that the job keeps: for how long rows stay after their event time, or where they have none after they came",
+    ),
     doc(
         "tables.load.max_parallel",
         "number",
