@@ -2,11 +2,12 @@
 
 use crate::job::{JobReport, LoadProgress, LoadState};
 
-/// Returns the lines for the tables that are not ready, and for every job.
+/// Returns the lines for the tables that are not ready, or not kept up to date any more, and for every job.
 pub(super) fn progress_lines(jobs: &[JobReport], tables: &[LoadProgress]) -> Vec<String> {
-    let open = |load: &&LoadProgress| !matches!(load.state, LoadState::Ready | LoadState::Stale);
-    let mut lines: Vec<String> = tables.iter().filter(open).map(table_line).collect();
-    if lines.len() > 1 {
+    let shown = |load: &&LoadProgress| load.state != LoadState::Ready;
+    let open = tables.iter().filter(|load| shown(load) && load.state != LoadState::Stale).count();
+    let mut lines: Vec<String> = tables.iter().filter(shown).map(table_line).collect();
+    if open > 1 {
         lines.push(table_line(&LoadProgress::total(tables)));
     }
     lines.extend(jobs.iter().map(job_line));

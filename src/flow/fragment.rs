@@ -6,6 +6,23 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::flow::{ChangeBatch, LateRows};
 
+/// Rows that were looked up in a table and found nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Misses {
+    /// How many they are.
+    pub rows: u64,
+    /// How many of them had waited, and were looked up again in vain.
+    pub given_up: u64,
+}
+
+impl Misses {
+    /// Adds the counts of `other`.
+    pub fn add(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.given_up += other.given_up;
+    }
+}
+
 /// What became of the rows that did not go on, for the conservation of every record.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -18,7 +35,7 @@ pub struct Tally {
     /// Rows that came after their windows had closed and were put into a later one.
     pub put_later: u64,
     /// Rows that found no row in a table, by the table's name.
-    pub missing: BTreeMap<Arc<str>, u64>,
+    pub missing: BTreeMap<Arc<str>, Misses>,
     /// Rows that went into an aggregate's state.
     pub merged: u64,
     /// Rows that a step made out of one (`UNNEST`), less the rows it made them of; negative where rows vanish.
@@ -41,8 +58,8 @@ impl Tally {
         self.put_later += other.put_later;
         self.merged += other.merged;
         self.expanded += other.expanded;
-        for (table, rows) in &other.missing {
-            *self.missing.entry(Arc::clone(table)).or_default() += rows;
+        for (table, misses) in &other.missing {
+            self.missing.entry(Arc::clone(table)).or_default().add(*misses);
         }
     }
 }

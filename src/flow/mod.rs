@@ -21,7 +21,7 @@ pub use change_batch::ChangeBatch;
 pub use delta_log::DeltaLog;
 pub use exchange::Exchange;
 pub use filter::Filter;
-pub use fragment::{Fragment, Step, Tally};
+pub use fragment::{Fragment, Misses, Step, Tally};
 pub use late_rows::{LateFor, LateRow, LateRows, Origin};
 pub use operator::{EpochContext, Operator, StateDelta};
 pub use pending::{Pending, times_of};

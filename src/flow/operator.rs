@@ -1,9 +1,11 @@
 //! [`Operator`]: a step that keeps state from one epoch to the next.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 
 use crate::error::Result;
-use crate::flow::ChangeBatch;
+use crate::flow::{ChangeBatch, Misses};
 use crate::time::Watermark;
 
 /// What an operator may know of the epoch that it works in.
@@ -67,6 +69,11 @@ pub trait Operator: Send {
     /// Returns how many rows left the state only because they had been kept for as long as asked.
     fn expired(&self) -> u64 {
         0
+    }
+
+    /// Returns the table that rows are looked up in and how many of them found nothing, where that is what it does.
+    fn misses(&self) -> Option<(Arc<str>, Misses)> {
+        None
     }
 
     /// Returns how many rows, groups or sessions the state holds, where the operator knows without counting.

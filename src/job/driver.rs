@@ -19,7 +19,7 @@ use super::shards::ShardedOperator;
 use super::snapshot::{PartitionSnapshot, Snapshot};
 use crate::connect::{OnError, PartitionId};
 use crate::error::{Error, Result};
-use crate::flow::{ChangeBatch, EpochContext};
+use crate::flow::{ChangeBatch, EpochContext, Misses};
 use crate::sql::functions::EpochClock;
 use crate::sql::plan::Target;
 use crate::time::{Clock, Watermark};
@@ -50,6 +50,8 @@ pub(super) struct Driver {
     pub(super) epoch: u64,
     pub(super) watermark: Watermark,
     pub(super) figures: Figures,
+    /// By table, the rows that the scans looked up in vain.
+    pub(super) missing: BTreeMap<Arc<str>, Misses>,
     /// Whether no more input is wanted: a limit is reached.
     pub(super) satisfied: bool,
     /// Whether all that was there when the sources were opened has gone to the sink.
@@ -367,6 +369,9 @@ impl Driver {
                 !name.contains("aggregate") && !name.contains("distinct")
             }
         };
+        for (table, misses) in std::mem::take(&mut processed.tally.missing) {
+            self.missing.entry(table).or_default().add(misses);
+        }
         add_to_report(&mut report, done.scan, &processed, passes);
         if let Some(load) = &self.load {
             load.took_in(processed.records, processed.bytes);

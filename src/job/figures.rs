@@ -5,11 +5,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::driver::{Driver, Ending};
-use super::report::{HeldBack, JobReport, OperatorReport, PartitionReport, PartitionState};
+use super::report::{HeldBack, JobReport, MissingReport, OperatorReport, PartitionReport, PartitionState};
 use super::scan::Processed;
 use super::shards::ShardedOperator;
 use crate::error::Result;
-use crate::flow::ChangeBatch;
+use crate::flow::{ChangeBatch, Misses};
 use crate::time::{Stopwatch, Watermark};
 
 /// How often figures that take a look at state are brought up to date, at most.
@@ -80,7 +80,16 @@ impl Driver {
 
     fn report_operators(&self) {
         let operators = self.operators.iter().map(ShardedOperator::report).collect();
-        self.report.lock().operators = operators;
+        let mut missing = self.missing.clone();
+        self.operators.iter().for_each(|operator| operator.add_misses(&mut missing));
+        let missing = missing.into_iter().filter(|(_, misses)| *misses != Misses::default());
+        let missing = missing.map(|(table, misses)| MissingReport {
+            table: table.to_string(),
+            rows: misses.rows,
+            given_up: misses.given_up,
+        });
+        let mut report = self.report.lock();
+        (report.operators, report.missing) = (operators, missing.collect());
     }
 
     fn report_by_partition(&self) {

@@ -12,6 +12,7 @@ const JOB: &[&str] = &["job"];
 const SOURCE: &[&str] = &["job", "stage", "source"];
 const PARTITION: &[&str] = &["job", "stage", "source", "partition"];
 const OPERATOR: &[&str] = &["job", "stage", "operator"];
+const TABLE: &[&str] = &["job", "table"];
 const SINK: &[&str] = &["job", "sink"];
 
 macro_rules! metrics {
@@ -81,6 +82,10 @@ metrics! {
         "The watermark of the partition's own rows in Unix time; absent before its first row and once it has ended.";
     PARTITION_IDLE = "velo_partition_idle", Gauge, PARTITION,
         "1 while nothing comes and the partition holds nobody back, 0 while it is waited for; absent once it has ended.";
+    MISSING = "velo_job_missing_rows_total", Counter, TABLE,
+        "Rows that found nothing in a table, so that `on.missing` said what became of them.";
+    GIVEN_UP = "velo_job_given_up_rows_total", Counter, TABLE,
+        "Those of them that had waited for the table (`on.missing` = `retry`) and were given up.";
     OPERATOR_INPUT = "velo_operator_input_rows_total", Counter, OPERATOR,
         "Rows taken, for an aggregate rows of partial states.";
     OPERATOR_OUTPUT = "velo_operator_output_rows_total", Counter, OPERATOR,
@@ -113,6 +118,11 @@ pub fn expose(reports: &[JobReport], now_ms: i64) -> Exposition {
         }
         for (ordinal, told) in report.operators.iter().enumerate() {
             operator(&mut exposition, &report.name, report.sources.len() + ordinal + 1, told);
+        }
+        for missing in &report.missing {
+            let labels = [report.name.as_str(), &missing.table];
+            exposition.whole(&MISSING, &labels, missing.rows);
+            exposition.whole(&GIVEN_UP, &labels, missing.given_up);
         }
         for sink in &report.sinks {
             let labels = [report.name.as_str(), &sink.to];

@@ -41,8 +41,8 @@ pub use metrics::{METRICS, expose};
 pub use options::{DOCS as JOB_OPTION_DOCS, Delivery, JobOptions, Mode};
 pub use progress::TakenIn;
 pub use report::{
-    HeldBack, JobReport, OperatorReport, PartitionReport, PartitionState, RejectedRecord, SinkReport,
-    SourceReport,
+    HeldBack, JobReport, MissingReport, OperatorReport, PartitionReport, PartitionState, RejectedRecord,
+    SinkReport, SourceReport,
 };
 pub use running::{Job, JobSpec, Outcome};
 pub use snapshot::Snapshot;

@@ -84,6 +84,17 @@ pub struct OperatorReport {
     pub state_rows: Option<usize>,
 }
 
+/// Rows that found nothing in a table, so that `on.missing` said what became of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct MissingReport {
+    /// The table.
+    pub table: String,
+    /// How many they are.
+    pub rows: u64,
+    /// How many of them had waited (`retry`) and were given up.
+    pub given_up: u64,
+}
+
 /// What the sink took.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct SinkReport {
@@ -182,6 +193,8 @@ pub struct JobReport {
     pub sources: Vec<SourceReport>,
     /// By operator.
     pub operators: Vec<OperatorReport>,
+    /// By table, the rows that found nothing in it.
+    pub missing: Vec<MissingReport>,
     /// By sink.
     pub sinks: Vec<SinkReport>,
     /// The first rejected records.

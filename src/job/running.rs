@@ -1,6 +1,6 @@
 //! [`Job`]: a planned query put on threads.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -397,6 +397,7 @@ fn driver(
         progress: Arc::default(),
         epoch: resuming.map_or(0, |snapshot| snapshot.epoch),
         figures: Figures::default(),
+        missing: BTreeMap::new(),
         watermark: resuming.map_or(Watermark::NONE, |snapshot| snapshot.watermark),
         satisfied: false,
         caught_up: false,

@@ -1,5 +1,6 @@
 //! [`ShardedOperator`]: one stateful operator as instances that each own a range of keys.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::aggregate::{
@@ -8,7 +9,7 @@ use crate::aggregate::{
 use crate::bounded::{Fold, Limit, Sort};
 use crate::connect::PartitionId;
 use crate::error::{Error, Result};
-use crate::flow::{ChangeBatch, EpochContext, Exchange, Fragment, Operator, StateDelta, Tally};
+use crate::flow::{ChangeBatch, EpochContext, Exchange, Fragment, Misses, Operator, StateDelta, Tally};
 use crate::join::{AsOfJoin, StreamJoin};
 use crate::over::{BufferedOver, OrderedOver, SessionRows, TopRows, WindowedOver};
 use crate::sql::plan::{Compiler, OperatorKind, OperatorPlan, Target};
@@ -30,6 +31,8 @@ pub(super) struct ShardedOperator {
     pub(super) rows_in: u64,
     pub(super) rows_out: u64,
     pub(super) filtered: u64,
+    /// By table, the rows that the steps after the operator looked up in vain.
+    missing: BTreeMap<Arc<str>, Misses>,
 }
 
 impl ShardedOperator {
@@ -58,6 +61,7 @@ impl ShardedOperator {
             rows_in: 0,
             rows_out: 0,
             filtered: 0,
+            missing: BTreeMap::new(),
         })
     }
 
@@ -97,6 +101,10 @@ impl ShardedOperator {
             let mut tally = Tally::default();
             let batch = self.after.run(batch, &mut tally)?;
             self.filtered += tally.filtered;
+            tally
+                .missing
+                .into_iter()
+                .for_each(|(table, misses)| self.missing.entry(table).or_default().add(misses));
             if batch.num_rows() > 0 {
                 out.push(batch);
             }
@@ -153,6 +161,13 @@ impl ShardedOperator {
     /// Returns how many rows left the state because they had been kept for as long as asked.
     pub(super) fn expired(&self) -> u64 {
         self.shards.iter().map(|shard| shard.expired()).sum()
+    }
+
+    /// Adds, by table, the rows that were looked up in vain in the operator and behind it.
+    pub(super) fn add_misses(&self, all: &mut BTreeMap<Arc<str>, Misses>) {
+        let behind = self.missing.iter().map(|(table, misses)| (Arc::clone(table), *misses));
+        let own = self.shards.iter().filter_map(|shard| shard.misses());
+        behind.chain(own).for_each(|(table, misses)| all.entry(table).or_default().add(misses));
     }
 
     /// Returns how many rows, groups or sessions the state holds, where every instance knows.

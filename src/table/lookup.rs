@@ -76,6 +76,11 @@ impl Lookup {
         table.lookup(index, &keys)
     }
 
+    /// Returns the table by the name that rows without a partner are counted under.
+    pub(super) fn counted_as(&self) -> Option<&Arc<str>> {
+        self.spec.table.as_ref()
+    }
+
     /// Returns the rows of the table as they are now.
     pub(super) fn table(&self) -> Result<Arc<TableSnapshot>> {
         self.spec.side.rows()
@@ -147,7 +152,7 @@ impl Lookup {
             let shown = shown.collect::<std::result::Result<Vec<_>, _>>()?.join(", ");
             return Err(Error::data(format!("table `{table}` has no row for {shown}")));
         }
-        *tally.missing.entry(Arc::clone(table)).or_default() += missing;
+        tally.missing.entry(Arc::clone(table)).or_default().rows += missing;
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
 use super::lookup::Lookup;
 use super::snapshot::TableSnapshot;
 use crate::error::{Error, Result};
-use crate::flow::{ChangeBatch, DeltaLog, EpochContext, Operator, StateDelta, Tally};
+use crate::flow::{ChangeBatch, DeltaLog, EpochContext, Misses, Operator, StateDelta, Tally};
 use crate::time::Watermark;
 
 /// How rows that find nothing are looked up again.
@@ -55,7 +55,7 @@ pub struct WaitingLookup {
     keys: HashSet<OwnedRow>,
     converter: RowConverter,
     watermark: Watermark,
-    expired: u64,
+    misses: Misses,
     recorded: DeltaLog,
 }
 
@@ -84,7 +84,7 @@ impl WaitingLookup {
             keys: HashSet::new(),
             converter: RowConverter::new(fields)?,
             watermark: Watermark::NONE,
-            expired: 0,
+            misses: Misses::default(),
             recorded: DeltaLog::new(record),
         })
     }
@@ -126,7 +126,7 @@ impl WaitingLookup {
                 let gone = filter_record_batch(&cohort.rows, &goes)?;
                 self.note(&gone, cohort.arrived_ms, cohort.mark, true)?;
                 let alone = (0..found.len()).filter(|&row| goes.value(row) && !found.value(row)).count();
-                self.expired += alone as u64;
+                self.misses.given_up += alone as u64;
                 released.push(gone);
                 cohort.rows = filter_record_batch(&cohort.rows, &arrow::compute::not(&goes)?)?;
             }
@@ -144,8 +144,10 @@ impl WaitingLookup {
     }
 
     /// Gives rows with what the lookup finds for them in `table`.
-    fn give(&self, rows: RecordBatch, table: &TableSnapshot) -> Result<Vec<ChangeBatch>> {
-        let given = self.lookup.look_up(&ChangeBatch::inserts(rows), table, &mut Tally::default())?;
+    fn give(&mut self, rows: RecordBatch, table: &TableSnapshot) -> Result<Vec<ChangeBatch>> {
+        let mut tally = Tally::default();
+        let given = self.lookup.look_up(&ChangeBatch::inserts(rows), table, &mut tally)?;
+        tally.missing.into_values().for_each(|misses| self.misses.add(misses));
         Ok(if given.num_rows() > 0 { vec![given] } else { vec![] })
     }
 
@@ -292,7 +294,11 @@ impl Operator for WaitingLookup {
     }
 
     fn expired(&self) -> u64 {
-        self.expired
+        self.misses.given_up
+    }
+
+    fn misses(&self) -> Option<(Arc<str>, Misses)> {
+        self.lookup.counted_as().map(|table| (Arc::clone(table), self.misses))
     }
 
     fn rows(&self) -> Option<usize> {

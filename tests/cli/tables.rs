@@ -368,6 +368,33 @@ fn rows_leave_with_their_file_and_those_who_follow_see_it() {
 }
 
 #[test]
+fn rows_that_find_nothing_are_counted_by_table() {
+    let clicks = "{\"user_id\": 1}\n{\"user_id\": 7}\n{\"user_id\": 8}\n";
+    let place = Place::new(&[("users.csv", USERS), ("clicks.json", clicks)]);
+    let query = "CREATE TABLE tiers (tier VARCHAR PRIMARY KEY) WITH ('connector' = 'file', 'path' = 'users.csv'); \
+                 CREATE STREAM clicks (user_id BIGINT) WITH ('connector' = 'file', 'path' = 'clicks.json'); \
+                 SELECT c.user_id FROM clicks c LEFT JOIN users u ON u.user_id = c.user_id \
+                 JOIN tiers t ON t.tier = u.tier";
+    // A third would wait for ever, were the input not to end.
+    let waits = " WITH ('users.on.missing' = 'retry', 'users.retry.delay' = '1h')";
+    for (options, given_up) in [("", 0), (waits, 2)] {
+        let sql = format!("{USERS_TABLE} {query}{options}");
+        let ran = place.velo(&["run", "-e", &sql, "--report", "report.json"]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (0, "{\"user_id\":1}\n"), "{}", ran.stderr);
+        let report: Value = serde_json::from_str(&place.read("report.json")).unwrap();
+        let jobs = report["jobs"].as_array().unwrap();
+        let job = jobs.iter().find(|job| job["name"] == "query-1").unwrap();
+        let missing = serde_json::json!([
+            {"table": "tiers", "rows": 2, "given_up": 0},
+            {"table": "users", "rows": 2, "given_up": given_up},
+        ]);
+        assert_eq!(job["missing"], missing);
+        let ran = place.velo(&["run", "-e", &sql.replace("SELECT c", "EXPLAIN ANALYZE SELECT c")]);
+        assert!(ran.stdout.contains("table `users`: 2 rows found nothing"), "{}{}", ran.stdout, ran.stderr);
+    }
+}
+
+#[test]
 fn statements_that_change_a_table_run_in_the_order_of_the_file() {
     let place = Place::new(&[]);
     let stock = "CREATE TABLE stock (item VARCHAR PRIMARY KEY, n BIGINT); \

@@ -235,6 +235,13 @@ pub fn ran(report: &JobReport) -> String {
             source.filtered
         ));
     }
+    for missing in &report.missing {
+        let given_up = match missing.given_up {
+            0 => String::new(),
+            given_up => format!(", {given_up} of them after waiting"),
+        };
+        lines.push(format!("  table `{}`: {} rows found nothing{given_up}", missing.table, missing.rows));
+    }
     for (ordinal, operator) in report.operators.iter().enumerate() {
         let expired = match operator.expired {
             0 => String::new(),

@@ -110,11 +110,15 @@ impl LoadProgress {
         format!("{}{}", self.reached(), self.trouble_text())
     }
 
-    /// Returns what is wrong with the source, to put behind something else: `; no file matches …`.
+    /// Returns what is wrong with the source, to put behind something else: `; no file matches … (circuit open)`, and why
+    /// a table is no longer kept up to date.
     pub fn trouble_text(&self) -> String {
-        match (&self.trouble, self.circuit) {
-            (Some(trouble), Some(CircuitState::Open)) => format!("; {trouble} (circuit open)"),
-            (Some(trouble), _) => format!("; {trouble}"),
+        let circuit = self.circuit.map(|circuit| format!("circuit {}", circuit.name()));
+        let stale = self.error.as_ref().filter(|_| self.state == LoadState::Stale);
+        match (stale.or(self.trouble.as_ref()), circuit) {
+            (Some(trouble), Some(circuit)) => format!("; {trouble} ({circuit})"),
+            (Some(trouble), None) => format!("; {trouble}"),
+            (None, Some(circuit)) if self.circuit != Some(CircuitState::Closed) => format!("; {circuit}"),
             (None, _) => String::new(),
         }
     }
@@ -124,7 +128,8 @@ impl LoadProgress {
         match (self.state, self.percent) {
             (LoadState::WaitingForDependencies, _) => "not begun".to_owned(),
             (LoadState::Failed, _) => "failed".to_owned(),
-            (LoadState::Ready | LoadState::Stale, _) => format!("ready, {} rows", self.rows),
+            (LoadState::Ready, _) => format!("ready, {} rows", self.rows),
+            (LoadState::Stale, _) => format!("{} rows", self.rows),
             (LoadState::Loading, Some(percent)) => format!("{percent} %{}", eta.unwrap_or_default()),
             (LoadState::Loading, None) => format!("{} rows, {}/s", self.rows, whole(self.rows_per_second)),
         }

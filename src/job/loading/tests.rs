@@ -17,7 +17,7 @@ use crate::config::ProcessEnvironment;
 use crate::connect::console::OutputForm;
 use crate::connect::{
     Chunk, CircuitState, PartitionId, Patience, Payload, Polled, Position, ReadRequest, Sink, Source,
-    SourceConnector, Written,
+    SourceConnector, SourceHealth, Written,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::ChangeBatch;
@@ -133,6 +133,22 @@ fn progress_never_goes_back_and_is_whole_only_when_ready() {
     assert_eq!((progress.percent, progress.state, progress.seconds), (Some(100), LoadState::Ready, 4.0));
     load.fail(&Error::data("bad"));
     assert_eq!(load.progress(9 * SECOND).state, LoadState::Stale);
+    assert_eq!(load.progress(9 * SECOND).how_far(), "0 rows; bad");
+}
+
+#[test]
+fn it_is_told_whether_the_source_of_a_table_is_asked() {
+    let load = TableLoad::new("users");
+    load.begin(0);
+    let told = |circuit: CircuitState, trouble: Option<&str>| {
+        let trouble = trouble.map(str::to_owned);
+        load.set_health(0, SourceHealth { circuit: Some(circuit), failed_tries: 1, trouble });
+        load.progress(SECOND).trouble_text()
+    };
+    assert_eq!(told(CircuitState::Closed, None), "");
+    assert_eq!(told(CircuitState::Closed, Some("no file")), "; no file (circuit closed)");
+    assert_eq!(told(CircuitState::Open, Some("no file")), "; no file (circuit open)");
+    assert_eq!(told(CircuitState::HalfOpen, None), "; circuit half-open");
 }
 
 #[test]
