@@ -1,5 +1,6 @@
 //! [`METRICS`]: which metrics there are of jobs, and [`expose`]: what they show.
 
+use super::loading::LoadState;
 use super::report::{JobReport, OperatorReport, PartitionState, SourceReport};
 use crate::connect::CircuitState;
 use crate::observability::{Exposition, Metric, MetricKind, peak_memory, resident_memory};
@@ -82,6 +83,8 @@ metrics! {
         "The watermark of the partition's own rows in Unix time; absent before its first row and once it has ended.";
     PARTITION_IDLE = "velo_partition_idle", Gauge, PARTITION,
         "1 while nothing comes and the partition holds nobody back, 0 while it is waited for; absent once it has ended.";
+    TABLE_STATE = "velo_table_state", Gauge, TABLE,
+        "How the table is that the job keeps: 0 it waits for others, 1 it loads, 2 it is ready, 3 it failed before it was ready, 4 it is stale: it was ready, and its job has failed.";
     MISSING = "velo_job_missing_rows_total", Counter, TABLE,
         "Rows that found nothing in a table, so that `on.missing` said what became of them.";
     GIVEN_UP = "velo_job_given_up_rows_total", Counter, TABLE,
@@ -118,6 +121,16 @@ pub fn expose(reports: &[JobReport], now_ms: i64) -> Exposition {
         }
         for (ordinal, told) in report.operators.iter().enumerate() {
             operator(&mut exposition, &report.name, report.sources.len() + ordinal + 1, told);
+        }
+        if let Some(table) = &report.table {
+            let state = match table.state {
+                LoadState::WaitingForDependencies => 0,
+                LoadState::Loading => 1,
+                LoadState::Ready => 2,
+                LoadState::Failed => 3,
+                LoadState::Stale => 4,
+            };
+            exposition.whole(&TABLE_STATE, &[&report.name, &table.table], state);
         }
         for missing in &report.missing {
             let labels = [report.name.as_str(), &missing.table];

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::loading::LoadProgress;
 use crate::connect::{SourceHealth, Written};
 use crate::flow::Tally;
 use crate::observability::DurationHistogram;
@@ -195,6 +196,9 @@ pub struct JobReport {
     pub operators: Vec<OperatorReport>,
     /// By table, the rows that found nothing in it.
     pub missing: Vec<MissingReport>,
+    /// How the table is that the job keeps, while it runs.
+    #[serde(skip)]
+    pub table: Option<LoadProgress>,
     /// By sink.
     pub sinks: Vec<SinkReport>,
     /// The first rejected records.

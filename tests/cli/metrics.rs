@@ -194,6 +194,33 @@ fn clients_that_are_slow_large_or_wrong_harm_nobody() {
 }
 
 #[test]
+fn metrics_say_how_tables_are_and_which_rows_found_nothing() {
+    let place = Place::new(&[("users.csv", "id,tier\n1,gold\n")]);
+    let mut served = Served::start(
+        &place,
+        "CREATE TABLE users (id BIGINT PRIMARY KEY, tier VARCHAR) WITH ('connector' = 'file', 'path' = 'users.csv',
+             'watch' = 'true', 'incremental.interval' = '10ms');
+         CREATE STREAM s (id BIGINT) WITH ('connector' = 'stdin', 'format' = 'json');
+         -- @name: tiers
+         INSERT INTO hole SELECT s.id, u.tier FROM s JOIN users u ON s.id = u.id WITH ('hole.connector' = 'blackhole');",
+    );
+    served.input.write_all(b"{\"id\": 1}\n{\"id\": 2}\n{\"id\": 3}\n").unwrap();
+    served.input.flush().unwrap();
+    let labels = |job: &str| format!("{{job=\"{job}\",table=\"users\"}}");
+    let is = |name: &str, job: &str, value: f64| {
+        let name = format!("{name}{}", labels(job));
+        move |series: &BTreeMap<String, f64>| series.get(&name) == Some(&value)
+    };
+    let missing = served.scrape_until(is("velo_job_missing_rows_total", "tiers", 2.0));
+    assert_eq!(missing[&format!("velo_job_given_up_rows_total{}", labels("tiers"))], 0.0);
+    served.scrape_until(is("velo_table_state", "users", 2.0));
+    // A record that cannot be read ends the job that keeps the table.
+    std::fs::write(place.path("users.csv"), "id,tier\n1,gold\nx,gold\n").unwrap();
+    served.scrape_until(is("velo_table_state", "users", 4.0));
+    served.end();
+}
+
+#[test]
 fn metrics_are_served_on_this_machine_only() {
     let place = Place::new(&[]);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

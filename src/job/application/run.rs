@@ -14,7 +14,7 @@ use crate::connect::{ChunkLimits, Sink, WriteRequest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::batch::{BatchJob, BatchSpec, relations_of};
 use crate::job::{
-    Ending, Failures, Gate, Job, JobReport, JobSpec, LoadProgress, Loads, Outcome, Turn, Turns,
+    Ending, Failures, Gate, Job, JobReport, JobSpec, LoadProgress, Loads, Outcome, TableLoad, Turn, Turns,
 };
 use crate::sql::plan::Planner;
 use crate::sql::relation::Relation;
@@ -30,6 +30,8 @@ pub struct RunningApplication {
 
 struct RunningJob {
     running: Running,
+    /// The load of the table that it keeps.
+    load: Option<Arc<TableLoad>>,
     /// Whether it only keeps a table for others, and how long.
     keeps: Keeping,
 }
@@ -241,7 +243,10 @@ impl RunningApplication {
                 }
             };
             match running {
-                Ok(running) => started.jobs.push(RunningJob { running, keeps: job.keeping() }),
+                Ok(running) => {
+                    let load = job.keeps.as_ref().map(|kept| Arc::clone(&kept.load.load));
+                    started.jobs.push(RunningJob { running, load, keeps: job.keeping() });
+                }
                 Err(error) => {
                     started.stopper()();
                     started.wait();
@@ -275,16 +280,17 @@ impl RunningApplication {
 
     /// Returns a handle that says what each job has done so far, also once it has ended.
     pub fn observer(&self) -> impl Fn() -> Vec<JobReport> + Send + Sync + 'static {
-        let observers: Vec<Box<dyn Fn() -> JobReport + Send + Sync>> = self
-            .jobs
-            .iter()
-            .map(|job| -> Box<dyn Fn() -> JobReport + Send + Sync> {
-                match &job.running {
-                    Running::Stream(job) => Box::new(job.observer()),
-                    Running::Batch(job) => Box::new(job.observer()),
-                }
-            })
-            .collect();
+        type Observe = Box<dyn Fn() -> JobReport + Send + Sync>;
+        let observe = |job: &RunningJob| -> Observe {
+            let observe: Observe = match &job.running {
+                Running::Stream(job) => Box::new(job.observer()),
+                Running::Batch(job) => Box::new(job.observer()),
+            };
+            let (load, clock) = (job.load.clone(), Arc::clone(&self.clock));
+            let table = move || load.as_ref().map(|load| load.progress(clock.monotonic_micros()));
+            Box::new(move || JobReport { table: table(), ..observe() })
+        };
+        let observers: Vec<Observe> = self.jobs.iter().map(observe).collect();
         move || observers.iter().map(|observe| observe()).collect()
     }
 
