@@ -13,7 +13,7 @@ use super::lookup::LookedUp;
 use super::read_pin::ReadPin;
 use super::snapshot::{IndexId, TableSnapshot};
 use super::table::Table;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::flow::ChangeBatch;
 
 /// The result of a query over tables, which rows can be looked up in.
@@ -54,8 +54,13 @@ impl QueryTable {
 
     fn make(&self) -> Result<Arc<TableSnapshot>> {
         let plan = reset_plan_states(Arc::clone(&self.plan))?;
-        let stream = datafusion::physical_plan::execute_stream(plan, Arc::clone(&self.context))?;
-        let batches: Vec<RecordBatch> = futures::executor::block_on(stream.try_collect())?;
+        // Where partitions of a plan meet, each is read by a task: those run on this thread too.
+        let tasks = tokio::runtime::Builder::new_current_thread().build();
+        let tasks = tasks.map_err(|error| Error::internal(format!("a query over tables: {error}")))?;
+        let batches = tasks.block_on(async {
+            let stream = datafusion::physical_plan::execute_stream(plan, Arc::clone(&self.context))?;
+            stream.try_collect::<Vec<RecordBatch>>().await
+        })?;
         let table = self.empty();
         if !self.key.is_empty() {
             table.require_index(&self.key)?;
