@@ -21,6 +21,10 @@ mod guards;
 mod dead_letters;
 
 #[cfg(test)]
+#[path = "cli/joins.rs"]
+mod joins;
+
+#[cfg(test)]
 #[path = "cli/metrics.rs"]
 mod metrics;
 

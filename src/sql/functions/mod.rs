@@ -32,6 +32,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+pub use aggregate::only_value_function;
 pub use buffer::{LastRowsFunction, ROWS_BUFFER};
 pub use catalog::{FunctionEntry, FunctionKind, function_catalog};
 pub use check::{byte_range, check_comparisons};

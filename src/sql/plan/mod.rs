@@ -20,6 +20,7 @@ mod known_values;
 mod lookup;
 mod nesting;
 mod on_missing;
+mod only_row;
 mod over;
 mod planner;
 mod prepared;

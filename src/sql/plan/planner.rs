@@ -21,6 +21,7 @@ use super::diagnose::diagnose;
 use super::errors::{planning_error, unknown_relation};
 use super::keyed_subqueries::join_keyed_subqueries;
 use super::on_missing::{OnMissing, with_missing};
+use super::only_row::require_only_row;
 use super::over::has_over;
 use super::prepared::{Prepared, known};
 use super::split::{Emission, SplitRequest, split};
@@ -163,7 +164,12 @@ impl Planner {
         let relations = known(inputs);
         let prepared = Prepared::new(query, text, inputs)?;
         let plan = prepared.plan(state)?;
-        let plan = count_subqueries(plan)
+        let plan = match lateness {
+            Lateness::Never => Ok(plan),
+            _ => require_only_row(plan),
+        };
+        let plan = plan
+            .and_then(count_subqueries)
             .and_then(join_keyed_subqueries)
             .and_then(|plan| with_missing(plan, &shape.missing))
             .map_err(|error| planning_error(error, text, &relations))?;

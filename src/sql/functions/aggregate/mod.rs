@@ -3,6 +3,7 @@
 
 mod delta;
 mod mean;
+mod only_value;
 mod percentile_disc;
 mod sliding_distinct;
 mod sum;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use datafusion::logical_expr::AggregateUDF;
 
 pub(super) use delta::DeltaPlanner;
+pub use only_value::only_value_function;
 
 /// Returns the aggregates of this family.
 pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
