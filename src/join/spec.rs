@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, BooleanArray, RecordBatch};
+use arrow::compute::is_null;
 use arrow::datatypes::SchemaRef;
 use datafusion::physical_expr::PhysicalExpr;
 
@@ -212,6 +213,15 @@ impl JoinSpec {
     /// Returns the column of the side `port` that is its rows' mark, where the join reads it.
     pub(super) fn mark_column(&self, port: usize) -> Option<usize> {
         self.marks.filter(|_| matches!(self.keeping, Keeping::For { .. })).map(|marks| marks[port])
+    }
+
+    /// Returns which rows of the side `port` have no time, if any: one within time of them there is not.
+    pub(super) fn timeless(&self, port: usize, rows: &RecordBatch) -> Result<Option<BooleanArray>> {
+        let Some(times) = self.times.filter(|_| matches!(self.keeping, Keeping::Within { .. })) else {
+            return Ok(None);
+        };
+        let times = rows.column(times[port]);
+        Ok(if times.null_count() > 0 { Some(is_null(times)?) } else { None })
     }
 
     /// Returns what the rows of the side `port` have for time and mark, or zeros where the join does not read them.

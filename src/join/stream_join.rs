@@ -88,6 +88,32 @@ impl StreamJoin {
     }
 
     fn insert(&mut self, port: usize, rows: &RecordBatch, watermark: Watermark) -> Result<Vec<ChangeBatch>> {
+        let Some(timeless) = self.spec.timeless(port, rows)? else {
+            return self.insert_timed(port, rows, watermark);
+        };
+        let alone = self.without_partner(port, &filter_record_batch(rows, &timeless)?)?;
+        let timed = filter_record_batch(rows, &not(&timeless)?)?;
+        let mut given = self.insert_timed(port, &timed, watermark)?;
+        given.extend(alone);
+        Ok(given)
+    }
+
+    /// Returns rows that nothing can ever meet as the result has them: with nothing beside them, or not at all.
+    fn without_partner(&self, port: usize, rows: &RecordBatch) -> Result<Option<ChangeBatch>> {
+        let comes_out = self.spec.kind.shows(port) && self.spec.kind.shows_alone() && !self.restoring;
+        if !comes_out {
+            return Ok(None);
+        }
+        let unmatched = vec![false; rows.num_rows()];
+        Ok(Some(weighted(self.by_itself(port, rows.columns().to_vec(), unmatched)?, 1)?))
+    }
+
+    fn insert_timed(
+        &mut self,
+        port: usize,
+        rows: &RecordBatch,
+        watermark: Watermark,
+    ) -> Result<Vec<ChangeBatch>> {
         let moments = self.spec.moments(port, rows, watermark)?;
         let hashes = KeyHashes::try_new(&self.spec, port, rows)?;
         let (partners, pairs) = self.meet(port, rows, &moments, &hashes, 1)?;
@@ -178,28 +204,31 @@ impl StreamJoin {
     fn shown(&self, port: usize, rows: &[(RowId, Shown)], weight: i8) -> Result<Vec<ChangeBatch>> {
         let batch = |rows: &[(RowId, Shown)]| {
             let ids: Vec<RowId> = rows.iter().map(|(id, _)| *id).collect();
-            let mut columns = self.sides[port].rows(&ids)?.columns().to_vec();
-            match self.spec.kind {
-                JoinKind::LeftSemi | JoinKind::LeftAnti => {}
-                JoinKind::LeftMark => {
-                    let marks: Vec<bool> = rows.iter().map(|(_, shown)| *shown == Shown::Matched).collect();
-                    columns.push(Arc::new(BooleanArray::from(marks)));
-                }
-                _ => {
-                    let others = self.spec.inputs[1 - port].fields().iter();
-                    let mut nulls: Vec<ArrayRef> =
-                        others.map(|field| new_null_array(field.data_type(), ids.len())).collect();
-                    match port {
-                        0 => columns.append(&mut nulls),
-                        _ => columns.splice(0..0, nulls).for_each(drop),
-                    }
-                }
-            }
-            let options = RecordBatchOptions::new().with_row_count(Some(ids.len()));
-            let rows = RecordBatch::try_new_with_options(Arc::clone(&self.spec.output), columns, &options)?;
-            weighted(rows, weight)
+            let matched = rows.iter().map(|(_, shown)| *shown == Shown::Matched).collect();
+            let columns = self.sides[port].rows(&ids)?.columns().to_vec();
+            weighted(self.by_itself(port, columns, matched)?, weight)
         };
         rows.chunks(MOST_GIVEN).map(batch).collect()
+    }
+
+    /// Returns the result of rows of the side `port` by themselves, of which `matched` says whether they have a partner.
+    fn by_itself(&self, port: usize, mut columns: Vec<ArrayRef>, matched: Vec<bool>) -> Result<RecordBatch> {
+        let count = matched.len();
+        match self.spec.kind {
+            JoinKind::LeftSemi | JoinKind::LeftAnti => {}
+            JoinKind::LeftMark => columns.push(Arc::new(BooleanArray::from(matched))),
+            _ => {
+                let others = self.spec.inputs[1 - port].fields().iter();
+                let mut nulls: Vec<ArrayRef> =
+                    others.map(|field| new_null_array(field.data_type(), count)).collect();
+                match port {
+                    0 => columns.append(&mut nulls),
+                    _ => columns.splice(0..0, nulls).for_each(drop),
+                }
+            }
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.spec.output), columns, &options)?)
     }
 }
 
