@@ -1,6 +1,24 @@
 //! Joins give the same rows in both modes.
 
-use crate::support::Place;
+use crate::support::{Place, sorted};
+
+#[test]
+fn columns_of_one_name_stay_apart_beside_a_version() {
+    let place = Place::new(&[
+        ("orders.csv", "id,k,w,ts\n1,1,3,2024-01-01T00:00:02\n2,2,3,2024-01-01T00:00:03\n"),
+        ("rates.csv", "k,w,since\n1,5,2024-01-01T00:00:01\n2,1,2024-01-01T00:00:01\n"),
+    ]);
+    let sql = "CREATE TABLE r (k BIGINT PRIMARY KEY, w BIGINT, since TIMESTAMP(3), WATERMARK FOR since AS since) \
+                 WITH ('connector' = 'file', 'path' = 'rates.csv'); \
+               CREATE STREAM o (id BIGINT, k BIGINT, w BIGINT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) \
+                 WITH ('connector' = 'file', 'path' = 'orders.csv'); \
+               SELECT o.id, o.w AS ours, r.w AS theirs \
+               FROM o JOIN r FOR SYSTEM_TIME AS OF o.ts AS r ON o.k = r.k WHERE o.w < r.w";
+    for mode in ["stream", "batch"] {
+        let ran = place.velo(&["run", "-q", "--mode", mode, "-e", sql]);
+        assert_eq!(sorted(&ran.stdout), ["{\"id\":1,\"ours\":3,\"theirs\":5}"], "{mode}: {}", ran.stderr);
+    }
+}
 
 #[test]
 fn several_rows_are_no_value() {

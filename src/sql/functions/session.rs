@@ -10,6 +10,8 @@ use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion::optimizer::{AnalyzerRule, Optimizer, OptimizerRule};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 
 use super::aggregate::DeltaPlanner;
@@ -56,6 +58,7 @@ pub fn session_state(profile: SessionProfile, clock: &EpochClock) -> SessionStat
         .with_config(config)
         .with_expr_planners(expr_planners())
         .with_analyzer_rules(analyzer_rules())
+        .with_physical_optimizer_rules(physical_optimizer_rules())
         .with_default_features();
     let defaults = builder.scalar_functions().get_or_insert_default();
     let renamed = text::aliased(|name| defaults.iter().find(|function| function.name() == name));
@@ -121,4 +124,11 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 
 fn stream_optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     Optimizer::new().rules.into_iter().filter(|rule| !NOT_FOR_STREAMS.contains(&rule.name())).collect()
+}
+
+/// Returns the rules for physical plans without `FilterPushdown`: it finds columns by their names alone, of which both
+/// sides of a join may have the same, and there is no source that would take a filter of it.
+fn physical_optimizer_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let rules = PhysicalOptimizer::new().rules.into_iter();
+    rules.filter(|rule| !rule.name().starts_with("FilterPushdown")).collect()
 }
