@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::{prep_null_mask_filter, take, take_record_batch};
 use arrow::datatypes::{Int8Type, SchemaRef};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::JoinType;
 use datafusion::physical_expr::PhysicalExpr;
 
@@ -148,8 +149,9 @@ impl Lookup {
         if self.spec.must_find {
             let row = (0..found.len()).find(|&row| !found.value(row)).unwrap_or(0);
             let keys = self.keys(&rows.slice(row, 1))?;
-            let shown = keys.iter().map(|key| arrow::util::display::array_value_to_string(key, 0));
-            let shown = shown.collect::<std::result::Result<Vec<_>, _>>()?.join(", ");
+            let options = FormatOptions::default().with_null("NULL");
+            let shown = |key: &ArrayRef| Ok(ArrayFormatter::try_new(key, &options)?.value(0).to_string());
+            let shown = keys.iter().map(shown).collect::<Result<Vec<_>>>()?.join(", ");
             return Err(Error::data(format!("table `{table}` has no row for {shown}")));
         }
         tally.missing.entry(Arc::clone(table)).or_default().rows += missing;

@@ -21,6 +21,48 @@ fn columns_of_one_name_stay_apart_beside_a_version() {
 }
 
 #[test]
+fn a_row_that_must_be_found_is_missed_in_both_modes() {
+    let place = Place::new(&[
+        ("orders.csv", "id,user_id\n1,1\n2,2\n3,9\n"),
+        ("users.csv", "user_id,tier\n1,gold\n2,silver\n"),
+    ]);
+    let sql = |rest: &str| {
+        format!(
+            "CREATE TABLE users (user_id BIGINT PRIMARY KEY, tier VARCHAR) WITH ('connector' = 'file', 'path' = 'users.csv'); \
+             CREATE STREAM orders (id BIGINT, user_id BIGINT) WITH ('connector' = 'file', 'path' = 'orders.csv'); \
+             SELECT o.id, u.tier FROM {rest}"
+        )
+    };
+    let joins = [
+        "orders o JOIN users u ON o.user_id = u.user_id",
+        "users u RIGHT JOIN orders o ON o.user_id = u.user_id",
+    ];
+    let fails = [
+        "'users.on.missing' = 'fail'",
+        "'users.on.missing' = 'retry', 'users.retry.delay' = '1ms', 'users.retry.then' = 'fail'",
+    ];
+    for mode in ["stream", "batch"] {
+        for join in joins {
+            for option in fails {
+                let ran = place.velo(&[
+                    "run",
+                    "-q",
+                    "--mode",
+                    mode,
+                    "-e",
+                    &sql(&format!("{join} WITH ({option})")),
+                ]);
+                assert_ne!(ran.code, 0, "{mode} {join} {option}");
+                ran.says(&["table `users` has no row for 9"]);
+            }
+            let found = format!("{join} WHERE o.user_id < 9 AND u.tier = 'gold' WITH ({})", fails[0]);
+            let ran = place.velo(&["run", "-q", "--mode", mode, "-e", &sql(&found)]);
+            assert_eq!(ran.stdout, "{\"id\":1,\"tier\":\"gold\"}\n", "{mode} {join}: {}", ran.stderr);
+        }
+    }
+}
+
+#[test]
 fn several_rows_are_no_value() {
     let place = Place::new(&[("orders.csv", "id,user_id\n1,1\n2,2\n"), ("users.csv", "user_id\n1\n2\n")]);
     let sql = |rest: &str| {

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 
 use super::scalar::{Outcome, Scalar, external};
@@ -19,6 +22,25 @@ pub const JOIN_MATCH: &str = "__join_match";
 /// left row, time and watermark of the right row, and the bounds of `WITHIN`, if any.
 pub fn meets_function() -> Arc<ScalarUDF> {
     Scalar::new("velo_meets", as_given, |_| DataType::Boolean, placeholder).into_udf()
+}
+
+/// Returns the function that is true where its first argument is, and fails where it is NULL: the others are the name of
+/// a table and what was looked for in it.
+pub fn found_function() -> Arc<ScalarUDF> {
+    Scalar::new("velo_found", as_given, |_| DataType::Boolean, all_found).volatile().into_udf()
+}
+
+fn all_found(args: &ScalarFunctionArgs) -> Outcome<ColumnarValue> {
+    let columns = ColumnarValue::values_to_arrays(&args.args)?;
+    if let [found, table, keys @ ..] = columns.as_slice()
+        && let Some(row) = (0..found.len()).find(|&row| found.is_null(row))
+    {
+        let options = FormatOptions::default().with_null("NULL");
+        let shown = |column: &ArrayRef| Ok(ArrayFormatter::try_new(column, &options)?.value(row).to_string());
+        let keys = keys.iter().map(shown).collect::<Outcome<Vec<String>>>()?.join(", ");
+        return Err(external(Error::data(format!("table `{}` has no row for {keys}", shown(table)?))));
+    }
+    Ok(ColumnarValue::Scalar(ScalarValue::Boolean(Some(true))))
 }
 
 /// Returns the functions of this family.

@@ -39,7 +39,7 @@ pub use check::{byte_range, check_comparisons};
 pub use checked::with_checked_arithmetic;
 pub use clock::EpochClock;
 pub use header::{NO_HEADERS, REMOVE_HEADER, SET_HEADER};
-pub use join::{JOIN_AS_OF, JOIN_MATCH, JOIN_WITHIN, meets_function};
+pub use join::{JOIN_AS_OF, JOIN_MATCH, JOIN_WITHIN, found_function, meets_function};
 pub use overflow::fail_on_overflow;
 pub use session::{SessionProfile, session_state};
 pub use session_window::session_function;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::default_table_source::provider_as_source;
-use datafusion::common::DFSchema;
+use datafusion::common::{DFSchema, JoinType};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::flow::{Filter, Fragment, PlanStep, Project, Slot, Step};
 use crate::sql::functions::fail_on_overflow;
 use crate::sql::plan::lookup::{over_tables, tables_of};
+use crate::sql::plan::on_missing::table_below;
 use crate::sql::plan::stream_plan::{
     AggregatePlan, GivenClose, LookupPlan, LookupSide, StepPlan, WindowPlan,
 };
@@ -134,7 +135,11 @@ impl<'a> Compiler<'a> {
         let condition = plan.condition.as_ref().map(|condition| self.expression(condition, &plan.pair));
         let table = match &plan.side {
             LookupSide::Table(relation) => Some(Arc::from(relation.name.as_str())),
-            LookupSide::Query { .. } => None,
+            LookupSide::Query { plan: query, .. } => {
+                let table =
+                    table_below(query).filter(|_| matches!(plan.kind, JoinType::Inner | JoinType::Left));
+                table.map(Arc::from)
+            }
         };
         Ok(Lookup::new(LookupSpec {
             name: plan.describe(),

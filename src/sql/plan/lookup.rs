@@ -9,11 +9,13 @@ use std::sync::Arc;
 use datafusion::catalog::default_table_source::provider_as_source;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, JoinType, NullEquality, TableReference};
+use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{
     Expr, Join, LogicalPlan, LogicalPlanBuilder, Operator, Projection, TableScanBuilder, binary_expr,
 };
 
+use super::on_missing::table_below;
 use super::stream_plan::{LookupPlan, LookupSide, StepPlan};
 use super::window_trace::relation_of;
 use crate::error::{Error, Result};
@@ -41,7 +43,7 @@ pub(super) fn plan_lookup(join: &Join, must_find: &BTreeSet<String>) -> Result<S
     };
     let plan = match direct {
         Some((table, keys)) => direct_lookup(join, table, keys, must_find)?,
-        None => query_lookup(join)?,
+        None => query_lookup(join, must_find)?,
     };
     Ok(StepPlan::Lookup(Box::new(plan)))
 }
@@ -162,7 +164,7 @@ fn direct_lookup(
     let conditions = join.filter.iter().cloned().chain(table.filters);
     Ok(LookupPlan {
         kind: join.join_type,
-        must_find: must_find.contains(&table.relation.name),
+        must_find: decides(join) && must_find.contains(&table.relation.name),
         stands_still: table.relation.stands_still(),
         side: LookupSide::Table(table.relation),
         keys,
@@ -176,7 +178,12 @@ fn direct_lookup(
     })
 }
 
-fn query_lookup(join: &Join) -> Result<LookupPlan> {
+/// Returns whether a row of the join that finds nothing is one of which `on.missing` says what becomes of it.
+fn decides(join: &Join) -> bool {
+    matches!(join.join_type, JoinType::Inner | JoinType::Left)
+}
+
+fn query_lookup(join: &Join, must_find: &BTreeSet<String>) -> Result<LookupPlan> {
     let mut columns: Vec<Expr> = join.right.schema().columns().into_iter().map(Expr::Column).collect();
     let given = columns.len();
     let mut keys = vec![];
@@ -201,7 +208,7 @@ fn query_lookup(join: &Join) -> Result<LookupPlan> {
         pair: Arc::new(join.left.schema().join(join.right.schema())?),
         output: Arc::clone(join.schema.inner()),
         null_aware: join.null_aware,
-        must_find: false,
+        must_find: decides(join) && table_below(&join.right).is_some_and(|table| must_find.contains(&table)),
         stands_still: tables_of(&join.right).iter().all(|table| table.stands_still()),
     })
 }
@@ -246,7 +253,14 @@ pub(super) fn over_tables(plan: LogicalPlan, pin: &Arc<ReadPin>) -> Result<Logic
 
 /// Puts the sides of a join the other way round; gives the same rows and columns.
 pub(super) fn flipped(join: &Join) -> Result<LogicalPlan> {
-    let joined = Join::try_new(
+    let columns = join.schema.columns().into_iter().map(Expr::Column).collect();
+    let joined = Arc::new(LogicalPlan::Join(turned(join)?));
+    Ok(LogicalPlan::Projection(Projection::try_new(columns, joined)?))
+}
+
+/// Puts the sides of a join the other way round, and so the columns.
+pub(super) fn turned(join: &Join) -> DataFusionResult<Join> {
+    Join::try_new(
         Arc::clone(&join.right),
         Arc::clone(&join.left),
         join.on.iter().map(|(a, b)| (b.clone(), a.clone())).collect(),
@@ -255,8 +269,5 @@ pub(super) fn flipped(join: &Join) -> Result<LogicalPlan> {
         join.join_constraint,
         join.null_equality,
         join.null_aware,
-    )?;
-    let columns = join.schema.columns().into_iter().map(Expr::Column).collect();
-    let joined = Arc::new(LogicalPlan::Join(joined));
-    Ok(LogicalPlan::Projection(Projection::try_new(columns, joined)?))
+    )
 }

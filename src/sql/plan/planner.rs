@@ -20,7 +20,7 @@ use super::counted_subqueries::count_subqueries;
 use super::diagnose::diagnose;
 use super::errors::{planning_error, unknown_relation};
 use super::keyed_subqueries::join_keyed_subqueries;
-use super::on_missing::{OnMissing, with_missing};
+use super::on_missing::{Looking, OnMissing, with_missing};
 use super::only_row::require_only_row;
 use super::over::has_over;
 use super::prepared::{Prepared, known};
@@ -164,14 +164,14 @@ impl Planner {
         let relations = known(inputs);
         let prepared = Prepared::new(query, text, inputs)?;
         let plan = prepared.plan(state)?;
-        let plan = match lateness {
-            Lateness::Never => Ok(plan),
-            _ => require_only_row(plan),
+        let (plan, looking) = match lateness {
+            Lateness::Never => (Ok(plan), Looking::Whole),
+            _ => (require_only_row(plan), Looking::Rows),
         };
         let plan = plan
             .and_then(count_subqueries)
             .and_then(join_keyed_subqueries)
-            .and_then(|plan| with_missing(plan, &shape.missing))
+            .and_then(|plan| with_missing(plan, &shape.missing, looking))
             .map_err(|error| planning_error(error, text, &relations))?;
         // The rows of a table have no time, and no place among others.
         let over = has_over(&plan)? && (lateness != Lateness::Never || !reads_table(&plan)?);
