@@ -37,6 +37,7 @@ mod ties;
 mod time_bound;
 mod top;
 mod typed_casts;
+mod using;
 mod version_join;
 mod views;
 mod whole_versions;

@@ -24,6 +24,7 @@ use super::rewrite::{
     type_literals,
 };
 use super::typed_casts::with_typed_casts;
+use super::using::write_merged_columns;
 use super::views::relation_names;
 use crate::error::{Error, Result};
 use crate::sql::functions::check_comparisons;
@@ -62,6 +63,7 @@ impl<'a> Prepared<'a> {
         let columns =
             columns.flat_map(|relation| relation.schema.fields().iter().map(|field| field.name().clone()));
         resolve_case(&mut query, &columns.collect());
+        write_merged_columns(&mut query, &inputs.relations)?;
         Ok(Self { query, text, known, inputs, streams, system })
     }
 
