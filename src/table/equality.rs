@@ -71,7 +71,7 @@ impl Pairs {
         // Not a number equals itself, and zero has no sign: as in the hashes.
         let same = |left: usize, right: usize| {
             let (value, other) = (values[left], others[right]);
-            value.is_eq(other) || value == other
+            value.is_eq(other) || value == other || (is_no_number(value) && is_no_number(other))
         };
         self.judge_valid(left.nulls(), right.nulls(), equal, same);
     }
@@ -106,4 +106,9 @@ impl Pairs {
             *equal = *equal && same(left as usize, right as usize);
         }
     }
+}
+
+/// Returns whether a value has no place among the others, not even beside itself.
+fn is_no_number<T: PartialOrd>(value: T) -> bool {
+    value.partial_cmp(&value).is_none()
 }

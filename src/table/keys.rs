@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
 use arrow::buffer::{NullBuffer, ScalarBuffer};
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Int8Type, Int16Type, Int32Type, UInt8Type, UInt16Type, UInt32Type,
+    ArrowPrimitiveType, DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, UInt8Type,
+    UInt16Type, UInt32Type,
 };
 use datafusion::common::hash_utils::{RandomState, create_hashes};
 
@@ -37,6 +38,7 @@ pub(super) enum KeyForm {
 impl Keys {
     /// Prepares the keys of so many rows.
     pub(super) fn try_new(columns: Vec<ArrayRef>, rows: usize) -> Result<Self> {
+        let columns: Vec<ArrayRef> = columns.into_iter().map(of_one_zero).collect();
         let nulls = columns
             .iter()
             .fold(None, |all, column| NullBuffer::union(all.as_ref(), column.logical_nulls().as_ref()));
@@ -73,6 +75,21 @@ impl Keys {
     /// Returns for each pair whether the key of this batch's row is that of the row of `others`.
     pub(super) fn are_equal(&self, pairs: &Pairs, others: &[&ArrayRef]) -> Result<Vec<bool>> {
         pairs.are_equal(&self.columns.iter().collect::<Vec<_>>(), others)
+    }
+}
+
+/// Makes numbers that are equal the same: zero has no sign, and there is one that is not a number.
+fn of_one_zero(column: ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Float64 => {
+            let same = |value: f64| if value.is_nan() { f64::NAN } else { value + 0.0 };
+            Arc::new(column.as_primitive::<Float64Type>().unary::<_, Float64Type>(same))
+        }
+        DataType::Float32 => {
+            let same = |value: f32| if value.is_nan() { f32::NAN } else { value + 0.0 };
+            Arc::new(column.as_primitive::<Float32Type>().unary::<_, Float32Type>(same))
+        }
+        _ => column,
     }
 }
 
