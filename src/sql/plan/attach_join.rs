@@ -239,7 +239,7 @@ fn rebuilt(
 }
 
 /// Gives the hidden columns of the right side names of their own.
-fn renamed(right: LogicalPlan) -> DataFusionResult<LogicalPlan> {
+pub(super) fn renamed(right: LogicalPlan) -> DataFusionResult<LogicalPlan> {
     let columns = right.schema().iter().map(|(qualifier, field)| {
         let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
         match SystemColumn::HIDDEN.into_iter().find(|hidden| hidden.name() == field.name()) {
@@ -249,6 +249,13 @@ fn renamed(right: LogicalPlan) -> DataFusionResult<LogicalPlan> {
     });
     let columns = columns.collect();
     Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(right))?))
+}
+
+/// Drops hidden columns, those with names of their own too.
+pub(super) fn visible(plan: LogicalPlan) -> DataFusionResult<LogicalPlan> {
+    let shown = plan.schema().columns().into_iter().filter(|column| !is_time_name(&column.name));
+    let shown = shown.map(Expr::Column).collect();
+    Ok(LogicalPlan::Projection(Projection::try_new(shown, Arc::new(plan))?))
 }
 
 /// The name of a hidden column of the right side of a join.

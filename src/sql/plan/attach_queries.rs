@@ -12,7 +12,7 @@ use datafusion::logical_expr::expr::{Exists, InSubquery, ScalarFunction};
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Subquery, SubqueryAlias, lit};
 
 use super::attach::{Lateness, TimeRules, attach_time, carried, without_hidden};
-use super::attach_join::reads_only_tables;
+use super::attach_join::{other_name, reads_only_tables, renamed, visible};
 use crate::sql::functions::meets_function;
 use crate::sql::relation::SystemColumn;
 
@@ -84,10 +84,13 @@ fn meeting(query: Subquery, outer: &LogicalPlan, rules: TimeRules) -> DataFusion
     let inner = attach_queries(Arc::unwrap_or_clone(query.subquery), rules)?;
     let inner = told_apart(attach_time(inner, rules)?, outer)?;
     let times = [SystemColumn::Time, SystemColumn::Watermark];
-    let theirs: Option<Vec<Expr>> = times.iter().map(|column| carried(&inner, *column)).collect();
+    let has_time = times.iter().all(|column| carried(&inner, *column).is_some());
+    // A name that both sides have would be taken for that of the rows inside.
+    let inner = renamed(inner)?;
+    let theirs = has_time.then(|| times.map(|column| Expr::Column(Column::from_name(other_name(column)))));
     let ours: Option<Vec<Expr>> = times.iter().map(|column| outer_column(outer, *column)).collect();
     let (Some(theirs), Some(ours)) = (theirs, ours) else {
-        return Ok(Subquery { subquery: Arc::new(without_hidden(inner)?), ..query });
+        return Ok(Subquery { subquery: Arc::new(visible(inner)?), ..query });
     };
     let mut outer_ref_columns = query.outer_ref_columns;
     let mut arguments = vec![];
@@ -101,7 +104,7 @@ fn meeting(query: Subquery, outer: &LogicalPlan, rules: TimeRules) -> DataFusion
     arguments.push(lit(""));
     let condition = Expr::ScalarFunction(ScalarFunction::new_udf(meets_function(), arguments));
     let filtered = LogicalPlan::Filter(Filter::try_new(condition, Arc::new(inner))?);
-    Ok(Subquery { subquery: Arc::new(without_hidden(filtered)?), outer_ref_columns, spans: query.spans })
+    Ok(Subquery { subquery: Arc::new(visible(filtered)?), outer_ref_columns, spans: query.spans })
 }
 
 /// Gives the rows inside another name where they would have that of those outside, whose times stand beside theirs.

@@ -18,6 +18,7 @@ mod keyed_by_window;
 mod keyed_subqueries;
 mod known_values;
 mod lookup;
+mod named_subqueries;
 mod nesting;
 mod on_missing;
 mod only_row;

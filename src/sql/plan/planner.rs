@@ -20,6 +20,7 @@ use super::counted_subqueries::count_subqueries;
 use super::diagnose::diagnose;
 use super::errors::{planning_error, unknown_relation};
 use super::keyed_subqueries::join_keyed_subqueries;
+use super::named_subqueries::name_asked;
 use super::on_missing::{Looking, OnMissing, with_missing};
 use super::only_row::require_only_row;
 use super::over::has_over;
@@ -169,6 +170,7 @@ impl Planner {
             _ => (require_only_row(plan), Looking::Rows),
         };
         let plan = plan
+            .and_then(name_asked)
             .and_then(count_subqueries)
             .and_then(join_keyed_subqueries)
             .and_then(|plan| with_missing(plan, &shape.missing, looking))
