@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{AsArray, Int64Array, RecordBatch};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
+use arrow::compute::{cast, max};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
 
 use super::leaving::Left;
 use super::table::{Table, TableWriter};
@@ -18,6 +19,9 @@ pub struct Retention {
     pub since: Since,
     /// For how long after that, in milliseconds.
     pub retention_ms: i64,
+    /// How far the watermark is behind the latest of these times, in milliseconds, where it follows from them: then it is
+    /// known at the end of the input too, however little came in an epoch of its own before.
+    pub behind_ms: Option<i64>,
 }
 
 /// From when on a row of a table is counted to grow old.
@@ -44,6 +48,8 @@ pub struct KeyedTable {
     retention: Option<Retention>,
     emits: bool,
     watermark: Watermark,
+    /// Where the watermark is once all has come that has been taken in.
+    reached: Watermark,
     recorded: DeltaLog,
     /// Whether the rows that the table has been left with have made way for those of a snapshot.
     restoring: bool,
@@ -77,6 +83,7 @@ impl KeyedTable {
             retention,
             emits,
             watermark: Watermark::NONE,
+            reached: Watermark::NONE,
             recorded: DeltaLog::new(record),
             restoring: false,
             oldest: None,
@@ -112,9 +119,23 @@ impl KeyedTable {
         change.clone().with_rows(RecordBatch::try_new(self.table().stored(), columns)?)
     }
 
+    /// Takes note of the times of rows that come.
+    fn note_times(&mut self, rows: &RecordBatch) -> Result<()> {
+        let Some(Retention { since: Since::EventTime(column), behind_ms: Some(behind_ms), .. }) =
+            self.retention
+        else {
+            return Ok(());
+        };
+        let times = cast(rows.column(column), &DataType::Timestamp(TimeUnit::Millisecond, None))?;
+        if let Some(latest) = max(times.as_primitive::<TimestampMillisecondType>()) {
+            self.reached.advance_to(Watermark::from_millis(latest).minus(behind_ms));
+        }
+        Ok(())
+    }
+
     /// Deletes what the watermark says is too old; at the end of the input nothing is, or nothing would be left.
     fn expire(&mut self, wants_changes: bool) -> Result<Option<ChangeBatch>> {
-        let Some(Retention { since: Since::EventTime(column), retention_ms }) = self.retention else {
+        let Some(Retention { since: Since::EventTime(column), retention_ms, .. }) = self.retention else {
             return Ok(None);
         };
         if [Watermark::NONE, Watermark::END].contains(&self.watermark) {
@@ -210,6 +231,7 @@ impl Operator for KeyedTable {
         if change.num_rows() > 0 {
             let change = self.with_arrival(change, epoch.now_ms)?;
             self.recorded.keep_changes(&change, self.watermark)?;
+            self.note_times(change.rows())?;
             // What goes on is what the epoch changed, so that has to stay together.
             match self.emits {
                 true => self.writer.hold(&change)?,
@@ -221,10 +243,8 @@ impl Operator for KeyedTable {
 
     fn advance(&mut self, watermark: Watermark, epoch: &EpochContext) -> Result<Vec<ChangeBatch>> {
         let changes = self.writer.settle(self.emits)?;
-        // The end of the input is no time that rows could be older than.
-        if watermark != Watermark::END {
-            self.watermark.advance_to(watermark);
-        }
+        // The end of the input is no time that rows could be older than; the latest row is.
+        self.watermark.advance_to(if watermark == Watermark::END { self.reached } else { watermark });
         let taken_back = self.take_back()?;
         let expired = [self.expire(self.emits)?, self.expire_by_arrival(epoch.now_ms)?];
         self.writer.publish()?;
@@ -250,7 +270,9 @@ impl Operator for KeyedTable {
             return self.repeat(delta);
         }
         if delta.rows.num_rows() > 0 {
-            self.writer.apply(&ChangeBatch::of_weighted_rows(&delta.rows)?, false)?;
+            let change = ChangeBatch::of_weighted_rows(&delta.rows)?;
+            self.note_times(change.rows())?;
+            self.writer.apply(&change, false)?;
             return Ok(());
         }
         // The last delta of a snapshot: from here on readers see it, and what was expired before is not said again.

@@ -417,7 +417,7 @@ fn timed_schema() -> SchemaRef {
 
 fn timed_table() -> KeyedTable {
     let table = Table::new("timed".into(), timed_schema(), vec![0]);
-    let retention = Some(Retention { since: Since::EventTime(1), retention_ms: 100 });
+    let retention = Some(Retention { since: Since::EventTime(1), retention_ms: 100, behind_ms: None });
     KeyedTable::try_new("table timed".into(), table.writer().unwrap(), retention, true, true).unwrap()
 }
 
@@ -506,7 +506,8 @@ fn keeping(key: &[usize], beside: Beside, retention_ms: Option<i64>, emits: bool
     let schema = plain(&[], None).rows().schema();
     let table = Table::new("kept".into(), schema, key.to_vec());
     table.keep_beside(beside);
-    let retention = retention_ms.map(|retention_ms| Retention { since: Since::Arrival, retention_ms });
+    let retention =
+        retention_ms.map(|retention_ms| Retention { since: Since::Arrival, retention_ms, behind_ms: None });
     KeyedTable::try_new("table kept".into(), table.writer().unwrap(), retention, emits, true).unwrap()
 }
 

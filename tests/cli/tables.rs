@@ -431,3 +431,28 @@ fn a_run_ends_when_nobody_is_left_who_waits_for_a_table() {
     assert_eq!(ran.code, 4, "{}", ran.stderr);
     assert!(ran.stderr.contains("table `late` is not ready after 200ms"), "{}", ran.stderr);
 }
+
+#[test]
+fn the_end_of_a_file_leaves_what_its_latest_row_leaves() {
+    let rows =
+        "id,ts\n1,2024-01-01T00:00:00\n2,2024-01-01T00:57:00\n3,2024-01-01T00:58:30\n4,2024-01-01T01:00:00\n";
+    let place = Place::new(&[("rows.csv", rows)]);
+    let columns = "ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '1' MINUTE";
+    let source = "'connector' = 'file', 'path' = 'rows.csv'";
+    let declared = format!(
+        "CREATE TABLE t (id BIGINT PRIMARY KEY, {columns}) WITH ({source}, 'retention' = '1 minute'); "
+    );
+    for mode in ["stream", "batch"] {
+        for cut in ["1", "1000"] {
+            let sql = format!("SET 'batch.max_rows' = '{cut}'; {declared} SELECT id FROM t");
+            let ran = place.velo(&["run", "-q", "--mode", mode, "-e", &sql]);
+            let expected = ["{\"id\":3}", "{\"id\":4}"];
+            assert_eq!(sorted(&ran.stdout), expected, "{mode} {cut}: {}", ran.stderr);
+        }
+    }
+    let made = format!(
+        "CREATE STREAM s (id BIGINT, {columns}) WITH ({source}); \
+         CREATE TABLE t AS SELECT id PRIMARY KEY, ts FROM s WITH ('retention' = '1 minute'); SELECT id FROM t"
+    );
+    assert_eq!(sorted(&place.query(&made)), ["{\"id\":3}", "{\"id\":4}"]);
+}

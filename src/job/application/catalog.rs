@@ -1,6 +1,6 @@
 //! [`Catalog`]: the declared streams and views of an application.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ const CENTURY_MS: i64 = 36_525 * 24 * 60 * 60 * 1_000;
 pub struct Catalog {
     /// Whether results that nobody writes out stay in memory, for whoever asks later.
     pub(super) keeps_results: bool,
-    streams: BTreeMap<String, DeclaredStream>,
+    pub(super) streams: BTreeMap<String, DeclaredStream>,
     /// Names for queries, each after those that it reads.
     pub(super) views: Vec<(String, Query)>,
     /// What the user should know.
@@ -103,15 +103,6 @@ impl Catalog {
     /// Returns a declared stream.
     pub(super) fn get(&self, name: &str) -> Option<&DeclaredStream> {
         self.streams.get(name)
-    }
-
-    /// Forgets streams, tables and views.
-    pub(super) fn remove(&mut self, names: &BTreeSet<String>) {
-        for (_, table) in self.tables().filter(|(name, _)| names.contains(*name)) {
-            self.loads.remove(&table.load);
-        }
-        self.streams.retain(|name, _| !names.contains(name));
-        self.views.retain(|(name, _)| !names.contains(name));
     }
 
     /// Returns the names of all streams and views.

@@ -59,6 +59,15 @@ impl Catalog {
         self.dependents.remove(&number);
     }
 
+    /// Forgets streams, tables and views.
+    fn remove(&mut self, names: &BTreeSet<String>) {
+        for (_, table) in self.tables().filter(|(name, _)| names.contains(*name)) {
+            self.loads.remove(&table.load);
+        }
+        self.streams.retain(|name, _| !names.contains(name));
+        self.views.retain(|(name, _)| !names.contains(name));
+    }
+
     fn kind_of(&self, name: &str) -> Option<RelationKind> {
         if self.views.iter().any(|(view, _)| view == name) {
             return Some(RelationKind::View);

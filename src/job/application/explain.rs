@@ -186,7 +186,7 @@ fn operator_line(kind: &OperatorKind) -> String {
 
 /// Says for how long the rows of a table stay, if not until they are deleted.
 fn stay_text(table: &Table, retention: Option<Retention>) -> String {
-    let Some(Retention { since, retention_ms }) = retention else { return String::new() };
+    let Some(Retention { since, retention_ms, .. }) = retention else { return String::new() };
     match since {
         Since::EventTime(column) => {
             let column = table.schema().field(column).name();

@@ -7,6 +7,7 @@ use arrow::datatypes::DataType;
 use crate::config::Entry;
 use crate::connect::{OptionDoc, Options};
 use crate::error::{Error, Result};
+use crate::sql::plan::{ScanPlan, StreamPlan};
 use crate::table::{Retention, Since, Table};
 
 /// What a declaration says of the rows of a table.
@@ -18,10 +19,12 @@ pub(super) struct TableOptions {
     pub(super) by_time: bool,
 }
 
-/// Returns for how long the rows of a table stay: after their event time `time`, or where they have none after they came.
+/// Returns for how long the rows of a table stay: after their event time `time`, or where they have none after they came;
+/// `behind_ms` is how far the watermark is behind the latest of these times, where it follows from them.
 pub(super) fn retention(
     table: &Table,
     time: Option<&str>,
+    behind_ms: Option<i64>,
     stay: Option<Duration>,
 ) -> Result<Option<Retention>> {
     let Some(stay) = stay else { return Ok(None) };
@@ -29,7 +32,8 @@ pub(super) fn retention(
         Some(time) => Since::EventTime(time_column(table, Some(time), "retention")?),
         None => Since::Arrival,
     };
-    Ok(Some(Retention { since, retention_ms: i64::try_from(stay.as_millis()).unwrap_or(i64::MAX) }))
+    let retention_ms = i64::try_from(stay.as_millis()).unwrap_or(i64::MAX);
+    Ok(Some(Retention { since, retention_ms, behind_ms }))
 }
 
 /// Returns the column of a table that is its rows' event time, for the option that needs it.
@@ -72,3 +76,16 @@ const TABLE_OPTION_DOCS: &[OptionDoc] = &[
         what: "which row of a key is the last: the one that comes last, or the one with the latest event time",
     },
 ];
+
+/// Returns whether it counts when the rows of a table came.
+pub(super) fn comes_by_arrival(retention: Option<Retention>) -> bool {
+    retention.is_some_and(|retention| retention.since == Since::Arrival)
+}
+
+/// Returns how far the watermark is behind the latest time of a plan's rows, where these are the rows of sources.
+pub(super) fn behind_ms(plan: &StreamPlan) -> Option<i64> {
+    let declared =
+        |scan: &ScanPlan| scan.relation.event_time.is_some().then_some(scan.relation.watermark.bound_ms);
+    let bounds = plan.scans.iter().map(declared).collect::<Option<Vec<i64>>>()?;
+    bounds.into_iter().max().filter(|_| plan.operators.is_empty())
+}

@@ -12,7 +12,7 @@ use super::planning::{PlannedJob, Planning, Work};
 use super::reading::Reading;
 use super::statements::{Explaining, Query, Target as To};
 use super::table_connector::TableConnector;
-use super::table_options::{TableOptions, retention, time_column};
+use super::table_options::{TableOptions, behind_ms, comes_by_arrival, retention, time_column};
 use crate::config::Entry;
 use crate::connect::SinkConnector;
 use crate::connect::memory::{MemorySinkConnector, MemorySourceConnector, MemoryStream};
@@ -24,7 +24,7 @@ use crate::sql::plan::{
     OnMissing, OperatorKind, OperatorPlan, PortPlan, ScanPlan, StreamPlan, Target, scan_plan,
 };
 use crate::sql::relation::{Relation, SystemColumn, TableChanges};
-use crate::table::{Beside, Retention, Since, Table};
+use crate::table::{Beside, Retention, Table};
 use crate::time::WatermarkStrategy;
 
 /// What a table is beside a stream that can be read or written.
@@ -178,11 +178,6 @@ fn relation(table: &Arc<Table>) -> Relation {
 pub(super) fn no_key(name: &str) -> Error {
     Error::invalid(format!("table `{name}` has no key"))
         .with_hint("mark the columns that tell its rows apart: `id BIGINT PRIMARY KEY`, or `PRIMARY KEY (a, b)`; rows without a key are a stream: CREATE STREAM …")
-}
-
-/// Returns whether it counts when the rows of a table came.
-fn comes_by_arrival(retention: Option<Retention>) -> bool {
-    retention.is_some_and(|retention| retention.since == Since::Arrival)
 }
 
 /// Makes a table of a plan's result: its last operator keeps the rows.
@@ -348,7 +343,8 @@ impl Planning<'_> {
             group_key: None,
         };
         let time = feed.event_time.as_ref().map(|time| time.column.as_str());
-        let retention = retention(table, time, declared.options.retention.or(options.retention))?;
+        let stay = declared.options.retention.or(options.retention);
+        let retention = retention(table, time, Some(feed.watermark.bound_ms), stay)?;
         let changes = declared.changes.as_ref().filter(|_| self.catalog.keeps_results);
         keep_in(&mut plan, table, retention, changes.is_some());
         table.keep_beside(Beside { origin, arrival: comes_by_arrival(retention) });
@@ -422,7 +418,8 @@ impl Planning<'_> {
         let table = table(name, output, key)?;
         let retention = match &*work {
             Work::Stream(plan) => {
-                retention(&table, plan.time_columns.first().map(String::as_str), options.retention)?
+                let time = plan.time_columns.first().map(String::as_str);
+                retention(&table, time, behind_ms(plan), options.retention)?
             }
             Work::Batch(_) if options.retention.is_some() => {
                 return Err(Error::not_yet(format!("`retention` of table `{name}`, whose query runs once"))
