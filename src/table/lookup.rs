@@ -16,6 +16,9 @@ use super::table::Table;
 use crate::error::{Error, Result};
 use crate::flow::{ChangeBatch, Step, Tally};
 
+/// How many pairs a condition looks at together where each row meets all rows.
+const MOST_PAIRS: usize = 262_144;
+
 /// What rows are looked up in.
 pub trait LookedUp: fmt::Debug + Send + Sync {
     /// Returns the rows as they are now.
@@ -41,7 +44,7 @@ pub struct LookupSpec {
     pub index: Option<IndexId>,
     /// What each row looks for, one expression for each column of the index.
     pub keys: Vec<Arc<dyn PhysicalExpr>>,
-    /// The columns of the table that follow the row's own in a pair.
+    /// The columns of the table that follow the row's own in a pair; the one after the table's last is true.
     pub columns: Vec<usize>,
     /// How many of them are in the result.
     pub given: usize,
@@ -71,10 +74,22 @@ impl Lookup {
         Self { spec }
     }
 
+    /// Finds the rows for which the condition holds.
     fn matches(&self, rows: &RecordBatch, table: &TableSnapshot) -> Result<Matches> {
-        let Some(index) = self.spec.index else { return table.all_for(rows.num_rows()) };
-        let keys = self.keys(rows)?;
-        table.lookup(index, &keys)
+        if let Some(index) = self.spec.index {
+            return self.check(rows, table, table.lookup(index, &self.keys(rows)?)?);
+        }
+        // Each row meets all rows, few at a time.
+        let (count, together) = (rows.num_rows(), (MOST_PAIRS / table.num_rows().max(1)).max(1));
+        if self.spec.condition.is_none() || count <= together {
+            return self.check(rows, table, table.all_for(count)?);
+        }
+        let mut found = vec![];
+        for start in (0..count).step_by(together) {
+            let some = rows.slice(start, together.min(count - start));
+            found.push((start, self.check(&some, table, table.all_for(some.num_rows())?)?));
+        }
+        Ok(Matches::together(found))
     }
 
     /// Returns the table by the name that rows without a partner are counted under.
@@ -89,8 +104,7 @@ impl Lookup {
 
     /// Returns which rows have a partner in `table`.
     pub(super) fn finds(&self, rows: &RecordBatch, table: &TableSnapshot) -> Result<BooleanArray> {
-        let matches = self.check(rows, table, self.matches(rows, table)?)?;
-        self.found(rows, table, &matches)
+        self.found(rows, table, &self.matches(rows, table)?)
     }
 
     /// Returns what each row looks for, one array for each column of the index.
@@ -194,7 +208,6 @@ impl Lookup {
     ) -> Result<ChangeBatch> {
         let rows = batch.rows();
         let matches = self.matches(rows, table)?;
-        let matches = self.check(rows, table, matches)?;
         let found = self.found(rows, table, &matches)?;
         self.count_missing(rows, &found, tally)?;
         let (before, lost) = (rows.num_rows(), found.len() - found.true_count());

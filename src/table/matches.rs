@@ -1,5 +1,7 @@
 //! [`Matches`]: which rows of a snapshot were found, and for which of the looking rows.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array, new_empty_array, new_null_array};
 use arrow::compute::{filter, interleave, take};
 use arrow::datatypes::UInt32Type;
@@ -90,14 +92,44 @@ impl Matches {
         Self { probe: probe.into(), places: Places::Many(places) }
     }
 
-    /// Returns columns of the rows that were found in the runs of `snapshot`.
+    /// Puts what was found by slices of the looking rows together; each comes with the row that it begins at.
+    pub(super) fn together(slices: Vec<(usize, Self)>) -> Self {
+        let (mut probe, mut places) = (vec![], vec![]);
+        for (start, found) in slices {
+            let start = u32::try_from(start).unwrap_or(u32::MAX);
+            probe.extend(found.probe.values().iter().map(|row| row.saturating_add(start)));
+            match found.places {
+                Places::OneRun { run, rows } => {
+                    let place = |row: Option<u32>| row.map_or((usize::MAX, 0), |row| (run, row as usize));
+                    places.extend(rows.iter().map(place));
+                }
+                Places::Many(found) => places.extend(found),
+            }
+        }
+        Self { probe: probe.into(), places: Places::Many(places) }
+    }
+
+    /// Returns columns of the rows that were found in the runs of `snapshot`; the one after the last is true.
     pub(super) fn take(&self, snapshot: &TableSnapshot, columns: &[usize]) -> Result<Vec<ArrayRef>> {
         columns.iter().map(|&column| self.take_column(snapshot, column)).collect()
     }
 
+    /// Returns true for each match, and NULL where nothing was found in the `runs` runs.
+    fn there(&self, runs: usize) -> BooleanArray {
+        match &self.places {
+            Places::OneRun { run, rows } => {
+                rows.iter().map(|row| row.filter(|_| *run < runs).map(|_| true)).collect()
+            }
+            Places::Many(places) => places.iter().map(|(run, _)| (*run < runs).then_some(true)).collect(),
+        }
+    }
+
     fn take_column(&self, snapshot: &TableSnapshot, column: usize) -> Result<ArrayRef> {
         let runs = snapshot.runs();
-        let data_type = snapshot.schema().field(column).data_type();
+        let Some(field) = snapshot.schema().fields().get(column) else {
+            return Ok(Arc::new(self.there(runs.len())));
+        };
+        let data_type = field.data_type();
         let null = new_null_array(data_type, 1);
         match &self.places {
             _ if self.is_empty() => Ok(new_empty_array(data_type)),

@@ -88,7 +88,8 @@ impl TableSnapshot {
         Ok(Matches::of_all(u32::try_from(looking).unwrap_or(u32::MAX), &rows))
     }
 
-    /// Returns columns of the rows that a [`lookup`](Self::lookup) in this snapshot found, by ordinal.
+    /// Returns columns of the rows that a [`lookup`](Self::lookup) in this snapshot found, by ordinal; the column
+    /// after the last is true, and NULL beside nothing.
     pub fn take(&self, matches: &Matches, columns: &[usize]) -> Result<Vec<ArrayRef>> {
         matches.take(self, columns)
     }

@@ -203,7 +203,7 @@ const WINDOWED: [(&str, &str); 4] = [
     ("JOIN", "s.ts = u.ts"),
 ];
 /// Queries as values of rows of `s`.
-const VALUES: [(&str, &str); 12] = [
+const VALUES: [(&str, &str); 23] = [
     ("(SELECT max(v) FROM u)", ""),
     ("(SELECT u.name FROM u WHERE u.g = s.g)", "(SELECT max(u.name) FROM u WHERE u.g = s.g)"),
     (
@@ -234,9 +234,50 @@ const VALUES: [(&str, &str); 12] = [
         "s.v NOT IN (SELECT v FROM l WHERE l.k = s.k)",
         "CASE WHEN coalesce((SELECT count(*) FROM l WHERE l.k = s.k), 0) = 0 THEN true WHEN coalesce((SELECT count(*) FROM l WHERE l.k = s.k AND l.v = s.v), 0) > 0 THEN false WHEN s.v IS NULL OR coalesce((SELECT count(*) FROM l WHERE l.k = s.k AND l.v IS NULL), 0) > 0 THEN NULL ELSE true END",
     ),
+    (
+        "(SELECT sum(l.v) FROM l WHERE l.g <= s.g)",
+        "(SELECT sum(l.v) FROM l JOIN s AS a ON l.g <= a.g WHERE a.p = s.p AND a.o = s.o)",
+    ),
+    (
+        "(SELECT count(*) FROM l WHERE l.k = s.k AND l.v > s.v)",
+        "coalesce((SELECT count(*) FROM l JOIN s AS a ON l.k = a.k AND l.v > a.v WHERE a.p = s.p AND a.o = s.o), 0)",
+    ),
+    (
+        "(SELECT max(l.name) FROM l WHERE l.k < s.k OR l.d > s.d)",
+        "(SELECT max(l.name) FROM l JOIN s AS a ON l.k < a.k OR l.d > a.d WHERE a.p = s.p AND a.o = s.o)",
+    ),
+    (
+        "(SELECT sum(l.d + s.d) FROM l WHERE l.d <= s.d)",
+        "(SELECT sum(l.d + a.d) FROM l JOIN s AS a ON l.d <= a.d WHERE a.p = s.p AND a.o = s.o)",
+    ),
+    ("(SELECT u.v * 2 + s.g FROM u WHERE u.g = s.g)", "(SELECT max(u.v * 2 + u.g) FROM u WHERE u.g = s.g)"),
+    (
+        "(SELECT coalesce(u.v, 0) + 1 FROM u WHERE u.g = s.v)",
+        "(SELECT max(coalesce(u.v, 0) + 1) FROM u WHERE u.g = s.v)",
+    ),
+    (
+        "(SELECT coalesce(max(l.v), 0) + 1 FROM l WHERE l.k = s.k)",
+        "coalesce((SELECT max(l.v) FROM l WHERE l.k = s.k), 0) + 1",
+    ),
+    (
+        "(SELECT l.v FROM l WHERE l.g <= s.g ORDER BY l.g DESC, l.k LIMIT 1)",
+        "(SELECT first_value(l.v ORDER BY l.g DESC, l.k) FROM l JOIN s AS a ON l.g <= a.g WHERE a.p = s.p AND a.o = s.o)",
+    ),
+    (
+        "(SELECT max(l.v) FROM l WHERE l.k = s.k HAVING count(*) > 1)",
+        "(SELECT CASE WHEN count(*) > 1 THEN max(l.v) END FROM l WHERE l.k = s.k)",
+    ),
+    (
+        "(SELECT count(*) FROM l WHERE l.k = s.k AND EXISTS (SELECT 1 FROM u WHERE u.g = l.g AND u.v < s.v))",
+        "coalesce((SELECT count(*) FROM l JOIN u ON u.g = l.g JOIN s AS a ON l.k = a.k AND u.v < a.v WHERE a.p = s.p AND a.o = s.o), 0)",
+    ),
+    (
+        "(SELECT max(l.v) FROM l WHERE l.g <= s.g AND l.v > (SELECT u.v FROM u WHERE u.g = l.g))",
+        "(SELECT max(l.v) FROM l JOIN u ON u.g = l.g AND l.v > u.v JOIN s AS a ON l.g <= a.g WHERE a.p = s.p AND a.o = s.o)",
+    ),
 ];
 /// Queries that decide over rows of `s`.
-const DECIDERS: [(&str, &str); 14] = [
+const DECIDERS: [(&str, &str); 18] = [
     ("EXISTS (SELECT 1 FROM u WHERE u.g = s.g AND u.v > s.v)", ""),
     ("NOT EXISTS (SELECT 1 FROM l WHERE l.k = s.k)", ""),
     ("NOT EXISTS (SELECT 1 FROM l WHERE l.k = s.k AND l.d < s.d)", ""),
@@ -260,11 +301,27 @@ const DECIDERS: [(&str, &str); 14] = [
         "s.k IN (SELECT r.k FROM r WHERE r.g = s.g AND r.ts BETWEEN s.ts - INTERVAL '30' SECOND AND s.ts)",
         "EXISTS (SELECT 1 FROM r WHERE r.k = s.k AND r.g = s.g AND r.ts BETWEEN s.ts - INTERVAL '30' SECOND AND s.ts)",
     ),
+    (
+        "s.v NOT IN (SELECT l.v FROM l WHERE l.g < s.g)",
+        "NOT EXISTS (SELECT 1 FROM l WHERE l.g < s.g AND (l.v = s.v) IS NOT FALSE)",
+    ),
+    (
+        "EXISTS (SELECT 1 FROM l WHERE l.k = s.k AND NOT EXISTS (SELECT 1 FROM u WHERE u.g = l.g AND u.v > s.v))",
+        "(SELECT count(*) FROM l JOIN s AS a ON l.k = a.k LEFT JOIN u ON u.g = l.g AND u.v > a.v WHERE u.g IS NULL AND a.p = s.p AND a.o = s.o) > 0",
+    ),
+    (
+        "s.v > (SELECT sum(l.v) FROM l WHERE l.g < s.g)",
+        "s.v > (SELECT sum(l.v) FROM l JOIN s AS a ON l.g < a.g WHERE a.p = s.p AND a.o = s.o)",
+    ),
+    (
+        "s.v NOT IN (SELECT r.v FROM r WHERE r.k = s.k AND r.ts BETWEEN s.ts - INTERVAL '5' SECOND AND s.ts)",
+        "NOT EXISTS (SELECT 1 FROM r WHERE r.k = s.k AND (r.v = s.v) IS NOT FALSE AND r.ts BETWEEN s.ts - INTERVAL '5' SECOND AND s.ts)",
+    ),
 ];
 const TOTALS: [&str; 6] =
     ["count(*)", "sum(s.v)", "max(u.name)", "count(DISTINCT u.v)", "min(s.ts)", "avg(u.g)"];
 const GROUPS: [&str; 3] = ["s.k", "u.k", "u.g"];
-const HAVINGS: [(&str, &str); 4] = [
+const HAVINGS: [(&str, &str); 5] = [
     ("count(*) > (SELECT min(g) FROM u)", ""),
     ("sum(s.v) > ANY (SELECT v FROM l)", "sum(s.v) > (SELECT min(v) FROM l)"),
     (
@@ -272,6 +329,10 @@ const HAVINGS: [(&str, &str); 4] = [
         "coalesce((SELECT count(*) FROM l WHERE l.k = s.k AND l.v > 0), 0) > 0",
     ),
     ("max(s.v) IN (SELECT v FROM u)", ""),
+    (
+        "(SELECT count(*) FROM l WHERE l.k <= s.k) > 1",
+        "(SELECT count(*) FROM l JOIN (SELECT DISTINCT k FROM s) AS a ON l.k <= a.k WHERE a.k = s.k) > 1",
+    ),
 ];
 
 fn named(items: &[&str]) -> String {

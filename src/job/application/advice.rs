@@ -91,8 +91,10 @@ impl Advice {
 
     fn look_at_steps(&mut self, steps: &[StepPlan]) {
         for step in steps {
-            if let StepPlan::Lookup(lookup) = step {
-                self.look_at_lookup(lookup);
+            match step {
+                StepPlan::Lookup(lookup) => self.look_at_lookup(lookup),
+                StepPlan::RowAggregate(plan) => self.look_at_steps(&plan.steps),
+                _ => {}
             }
         }
     }

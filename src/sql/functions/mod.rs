@@ -21,6 +21,7 @@ mod scalar;
 mod session;
 mod session_window;
 mod shift;
+mod subquery;
 mod text;
 mod text_column;
 mod time_argument;
@@ -43,6 +44,7 @@ pub use join::{JOIN_AS_OF, JOIN_MATCH, JOIN_WITHIN, found_function, meets_functi
 pub use overflow::fail_on_overflow;
 pub use session::{SessionProfile, session_state};
 pub use session_window::session_function;
+pub use subquery::{ROW_ORDINAL, only_row_function, row_ordinal_function};
 pub use type_name::type_name;
 pub use typed::TYPED;
 pub use window::{

@@ -21,7 +21,8 @@ use super::json::JsonOperators;
 use super::overflow::ConstantOverflow;
 use super::time_number::{TimeArithmetic, TimeComparisons};
 use super::{
-    aggregate, buffer, clock, date, extract, header, join, json, shift, text, time_argument, typed, window,
+    aggregate, buffer, clock, date, extract, header, join, json, shift, subquery, text, time_argument, typed,
+    window,
 };
 
 /// What the plans of a session are for.
@@ -74,6 +75,7 @@ pub fn session_state(profile: SessionProfile, clock: &EpochClock) -> SessionStat
         buffer::functions(),
         join::functions(),
         typed::functions(),
+        subquery::functions(),
         vec![extract::date_part_udf()],
     ];
     defaults.extend(ours.into_iter().flatten());

@@ -6,6 +6,7 @@ use datafusion::logical_expr::LogicalPlan;
 
 use super::attach_join::reads_only_tables;
 use super::repeatable::volatile_in;
+use super::row_queries::is_row_aggregate;
 use super::stream_plan::{OperatorPlan, ScanPlan, Target};
 use super::window_trace::relation_of;
 use crate::error::{Error, Result};
@@ -21,6 +22,9 @@ pub(super) fn lets_changes_through(plan: &LogicalPlan) -> bool {
             (true, false) if join.join_type != JoinType::Full => lets_changes_through(&join.right),
             _ => lets_changes_through(&join.left) || lets_changes_through(&join.right),
         },
+        LogicalPlan::Aggregate(aggregate) if is_row_aggregate(aggregate) => {
+            lets_changes_through(&aggregate.input)
+        }
         LogicalPlan::Projection(_)
         | LogicalPlan::Filter(_)
         | LogicalPlan::SubqueryAlias(_)

@@ -17,7 +17,8 @@ use datafusion::physical_expr::{
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner, create_window_expr};
 
 use crate::aggregate::{
-    AggregateSpec, Closing, PartialAggregate, RetractedRows, Retraction, RowTime, RowWindows, WindowKey,
+    AggregateSpec, Closing, PartialAggregate, RetractedRows, Retraction, RowAggregate, RowTime, RowWindows,
+    WindowKey,
 };
 use crate::error::{Error, Result};
 use crate::flow::{Filter, Fragment, PlanStep, Project, Slot, Step};
@@ -71,6 +72,11 @@ impl<'a> Compiler<'a> {
             StepPlan::RowWindows { time, spec, input, output } => {
                 let windows = spec.aligned()?.ok_or_else(|| Error::internal("a session of no key"))?;
                 Box::new(RowWindows::new(self.expression(time, input)?, windows, Arc::clone(output)))
+            }
+            StepPlan::RowAggregate(plan) => {
+                let steps = self.fragment(&plan.steps)?;
+                let spec = Arc::new(self.aggregate(&plan.aggregate)?);
+                Box::new(RowAggregate::try_new(steps, spec, plan.ordinal.0)?)
             }
             StepPlan::RetractedRows(plan) => {
                 Box::new(RetractedRows::new(self.retraction(&self.aggregate(plan)?, plan)?))

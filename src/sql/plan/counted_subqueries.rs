@@ -53,7 +53,11 @@ pub(super) fn count_subqueries(plan: LogicalPlan) -> DataFusionResult<LogicalPla
 }
 
 /// Counts for each query in `expression`; if `exists` says so, for `EXISTS` too.
-fn count_in(expression: Expr, input: &LogicalPlan, exists: bool) -> DataFusionResult<Transformed<Expr>> {
+pub(super) fn count_in(
+    expression: Expr,
+    input: &LogicalPlan,
+    exists: bool,
+) -> DataFusionResult<Transformed<Expr>> {
     expression.transform_up(|part| match part {
         Expr::Exists(Exists { subquery, negated }) if exists => {
             let exists = number(&subquery, None)?.gt(lit(0_i64));

@@ -211,6 +211,12 @@ fn clause_error(message: &str) -> Option<Error> {
                 .with_hint("name a source: SELECT * FROM …"),
         );
     }
+    if message.starts_with("Correlated scalar subquery") {
+        return Some(
+            Error::not_yet("a subquery of this form as a value of each row")
+                .with_hint("select one column or an aggregate of rows of tables, WHERE …; leave DISTINCT, GROUP BY, OFFSET and UNION to a query in FROM"),
+        );
+    }
     if message.contains("cannot be nested") {
         return Some(
             Error::invalid("an aggregate inside an aggregate")

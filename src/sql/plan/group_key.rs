@@ -3,6 +3,7 @@
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 
 use super::attach::KEPT;
+use super::row_queries::is_row_aggregate;
 use super::window_trace::trace_window;
 
 /// Returns the ordinals of the result's columns that are the groups of its aggregate, if all groups are there; of the
@@ -31,6 +32,7 @@ pub fn group_key(plan: &LogicalPlan) -> Option<Vec<usize>> {
                 shown = below;
                 &projection.input
             }
+            LogicalPlan::Aggregate(aggregate) if is_row_aggregate(aggregate) => return None,
             LogicalPlan::Aggregate(aggregate) => return of_groups(aggregate, &shown),
             _ => return None,
         };

@@ -1,5 +1,6 @@
 //! Splitting at joins: with tables rows are looked up in a step; streams meet in an operator.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::common::JoinType;
@@ -7,9 +8,10 @@ use datafusion::logical_expr::{Join, LogicalPlan};
 
 use super::attach_join::reads_only_tables;
 use super::compile::Compiler;
-use super::lookup::{flipped, plan_lookup, tables_of};
+use super::lookup::{flipped, not_in_as_condition, plan_lookup, tables_of};
 use super::on_missing::table_below;
 use super::repeatable::require_repeatable_steps;
+use super::row_steps::{finds_for_rows, not_by_steps};
 use super::split::{Emission, Place, Splitter};
 use super::stream_join::{Conditions, PlannedJoin, Sides, plan_stream_join, with_plain_keys};
 use super::stream_plan::{LookupPlan, OperatorKind, OperatorPlan, PortPlan, StepPlan, Target};
@@ -41,10 +43,13 @@ impl Splitter<'_> {
         let tables = (reads_only_tables(&join.left), reads_only_tables(&join.right));
         match tables {
             (false, true) if !version => {
-                let lookup = plan_lookup(join, self.request.must_find)?;
+                // What is found for a row is no row of its own: it may be nothing.
+                let inside = finds_for_rows(&after);
+                let none = BTreeSet::new();
+                let lookup = plan_lookup(join, if inside { &none } else { self.request.must_find })?;
                 let stands_still = matches!(&lookup, StepPlan::Lookup(plan) if plan.stands_still);
                 let since = (self.scans.len(), self.operators.len());
-                let waits = self.rule_of(join).is_some();
+                let waits = !inside && self.rule_of(join).is_some();
                 let (steps, to) = match lookup {
                     StepPlan::Lookup(lookup) if waits => {
                         (vec![], self.waiting_lookup(join, lookup, after.clone(), target)?)
@@ -60,6 +65,9 @@ impl Splitter<'_> {
                 }
                 if stands_still {
                     return Ok(true);
+                }
+                if inside {
+                    return Err(not_by_steps());
                 }
                 // A row that is withdrawn must find what it found when it came: so both sides are kept.
                 self.scans.truncate(since.0);
@@ -117,6 +125,9 @@ impl Splitter<'_> {
         place: Place,
     ) -> Result<bool> {
         let version = meeting == Meeting::Versions;
+        let mut join = join.clone();
+        not_in_as_condition(&mut join);
+        let join = &join;
         if let Some(rewritten) = with_plain_keys(join)? {
             return self.flow(&rewritten, after, target, place);
         }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use datafusion::catalog::default_table_source::provider_as_source;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, JoinType, NullEquality, TableReference};
+use datafusion::common::{Column, DFSchema, JoinType, NullEquality, ScalarValue, TableReference};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{
-    Expr, Join, LogicalPlan, LogicalPlanBuilder, Operator, Projection, TableScanBuilder, binary_expr,
+    Expr, Join, LogicalPlan, LogicalPlanBuilder, Operator, Projection, TableScanBuilder, binary_expr, lit,
 };
 
 use super::on_missing::table_below;
@@ -58,14 +58,35 @@ fn as_conditions(join: &Join) -> Result<Join> {
         conditions.extend(join.on.drain(..).map(equal));
         join.null_equality = NullEquality::NullEqualsNothing;
     }
-    if join.null_aware && (join.on.len() > 1 || !conditions.is_empty()) {
-        // The key of `IN` comes first, then those of the correlation.
-        let (a, b) = join.on.remove(0);
-        conditions.push(Expr::IsNotFalse(Box::new(a.eq(b))));
-        join.null_aware = false;
-    }
     join.filter = conjunction(conditions);
+    if join.on.len() > 1 || join.filter.is_some() {
+        not_in_as_condition(&mut join);
+    }
     Ok(join)
+}
+
+/// Makes each `NOT IN` of which only some rows count a condition: DataFusion runs those of all rows only.
+pub(super) fn not_in_some(plan: LogicalPlan) -> DataFusionResult<LogicalPlan> {
+    let rewritten = plan.transform_up(|node| match node {
+        LogicalPlan::Join(mut join) if join.null_aware && (join.on.len() > 1 || join.filter.is_some()) => {
+            not_in_as_condition(&mut join);
+            Ok(Transformed::yes(LogicalPlan::Join(join)))
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(rewritten.data)
+}
+
+/// Makes `NOT IN`, if `join` is one, a condition: none of what is there may be equal, or perhaps equal.
+pub(super) fn not_in_as_condition(join: &mut Join) {
+    if !join.null_aware || join.on.is_empty() {
+        return;
+    }
+    // The key of `IN` comes first, then those of the correlation.
+    let (a, b) = join.on.remove(0);
+    let unequal = Expr::IsNotFalse(Box::new(a.eq(b)));
+    join.filter = conjunction(join.filter.take().into_iter().chain([unequal]));
+    join.null_aware = false;
 }
 
 /// A table of which the query leaves rows or columns out.
@@ -99,11 +120,14 @@ fn one_table(plan: &LogicalPlan) -> Option<OneTable> {
         }
         LogicalPlan::Projection(projection) => {
             let mut table = one_table(&projection.input)?;
+            let declared = table.relation.schema.fields().len();
             let columns = projection.expr.iter().map(|expression| match expression.clone().unalias() {
                 Expr::Column(column) => {
                     let ordinal = projection.input.schema().index_of_column(&column).ok()?;
                     Some(table.columns[ordinal])
                 }
+                // A table has a column for it, after its own.
+                Expr::Literal(ScalarValue::Boolean(Some(true)), _) => Some(declared),
                 _ => None,
             });
             table.columns = columns.collect::<Option<_>>()?;
@@ -118,8 +142,11 @@ fn of_table(condition: &Expr, schema: &DFSchema, table: &OneTable) -> Option<Exp
     let rewritten = condition.clone().transform_up(|part| match part {
         Expr::Column(column) => {
             let ordinal = schema.index_of_column(&column)?;
-            let name = table.relation.schema.field(table.columns[ordinal]).name();
-            Ok(Transformed::yes(Expr::Column(Column::new(Some(TABLE), name))))
+            let column = match table.relation.schema.fields().get(table.columns[ordinal]) {
+                Some(field) => Expr::Column(Column::new(Some(TABLE), field.name())),
+                None => lit(true),
+            };
+            Ok(Transformed::yes(column))
         }
         other => Ok(Transformed::no(other)),
     });
@@ -130,7 +157,10 @@ fn of_table(condition: &Expr, schema: &DFSchema, table: &OneTable) -> Option<Exp
 fn columns_of(join: &Join, table: &OneTable) -> Option<Vec<(Expr, usize)>> {
     let schema = join.right.schema();
     let keys = join.on.iter().map(|(wanted, key)| match key {
-        Expr::Column(column) => Some((wanted.clone(), table.columns[schema.index_of_column(column).ok()?])),
+        Expr::Column(column) => {
+            let ordinal = table.columns[schema.index_of_column(column).ok()?];
+            (ordinal < table.relation.schema.fields().len()).then(|| (wanted.clone(), ordinal))
+        }
         _ => None,
     });
     keys.collect()

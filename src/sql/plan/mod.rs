@@ -15,7 +15,6 @@ mod group_key;
 mod header_writes;
 mod join;
 mod keyed_by_window;
-mod keyed_subqueries;
 mod known_values;
 mod lookup;
 mod named_subqueries;
@@ -25,9 +24,13 @@ mod only_row;
 mod over;
 mod planner;
 mod prepared;
+mod query_parts;
+mod references;
 mod repeatable;
 mod rewrite;
 mod row_order;
+mod row_queries;
+mod row_steps;
 mod session_rows;
 mod split;
 mod stream_join;
@@ -54,8 +57,8 @@ pub use on_missing::OnMissing;
 pub use planner::{Inputs, Planner, Shape};
 pub use split::{Emission, scan_plan};
 pub use stream_plan::{
-    AggregatePlan, LookupPlan, LookupSide, OperatorKind, OperatorPlan, PortPlan, ScanPlan, StepPlan,
-    StreamPlan, Target, WindowPlan,
+    AggregatePlan, LookupPlan, LookupSide, OperatorKind, OperatorPlan, PortPlan, RowAggregatePlan, ScanPlan,
+    StepPlan, StreamPlan, Target, WindowPlan,
 };
 pub use suggested::suggested_columns;
 pub use views::{inline_views, relation_names};

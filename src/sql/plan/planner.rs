@@ -19,12 +19,13 @@ use super::changes::require_lasting_columns;
 use super::counted_subqueries::count_subqueries;
 use super::diagnose::diagnose;
 use super::errors::{planning_error, unknown_relation};
-use super::keyed_subqueries::join_keyed_subqueries;
+use super::lookup::not_in_some;
 use super::named_subqueries::name_asked;
 use super::on_missing::{Looking, OnMissing, with_missing};
 use super::only_row::require_only_row;
 use super::over::has_over;
 use super::prepared::{Prepared, known};
+use super::row_queries::{RowQueries, join_row_queries};
 use super::split::{Emission, SplitRequest, split};
 use super::stream_plan::StreamPlan;
 use super::subqueries::subquery_in;
@@ -146,7 +147,7 @@ impl Planner {
     ) -> Result<LogicalPlan> {
         let relations = known(inputs);
         let plan = self.logical_plan(&self.batch, query, text, inputs, shape, Lateness::Never)?;
-        let plan = self.batch.optimize(&plan);
+        let plan = self.batch.optimize(&plan).and_then(not_in_some);
         let plan = plan.and_then(|plan| batch_buffers(plan, &self.batch)).and_then(with_checked_arithmetic);
         let plan = plan.map_err(|error| planning_error(error, text, &relations))?;
         require_lasting_columns(&plan)?;
@@ -172,7 +173,7 @@ impl Planner {
         let plan = plan
             .and_then(name_asked)
             .and_then(count_subqueries)
-            .and_then(join_keyed_subqueries)
+            .and_then(|plan| join_row_queries(plan, RowQueries::Keyed))
             .and_then(|plan| with_missing(plan, &shape.missing, looking))
             .map_err(|error| planning_error(error, text, &relations))?;
         // The rows of a table have no time, and no place among others.
@@ -188,10 +189,12 @@ impl Planner {
         } else {
             plan
         };
-        match &shape.target {
+        let plan = match &shape.target {
             Some(target) => cast_to(plan, target, shape.columns.as_deref()),
             None => unique_names(plan),
-        }
+        }?;
+        let which = if lateness == Lateness::Never { RowQueries::Once } else { RowQueries::Streamed };
+        join_row_queries(plan, which).map_err(|error| planning_error(error, text, &relations))
     }
 
     /// Returns every error of a query that planning finds, each with its place; nothing if each part of it can be planned.

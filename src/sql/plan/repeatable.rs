@@ -5,18 +5,14 @@ use datafusion::logical_expr::{Expr, Volatility};
 
 use super::stream_plan::StepPlan;
 use crate::error::{Error, Result};
-use crate::sql::functions::settled_function;
+use crate::sql::functions::{ROW_ORDINAL, settled_function};
 
 /// Fails if a step over changes calls a function that gives something else each time, such as `now`.
 ///
 /// # Errors
 /// Not yet available: names the function.
 pub(super) fn require_repeatable_steps(steps: &[StepPlan]) -> Result<()> {
-    let lookup = steps.iter().find_map(|step| match step {
-        StepPlan::Lookup(plan) if !plan.stands_still => Some(plan.describe()),
-        _ => None,
-    });
-    if let Some(lookup) = lookup {
+    if let Some(lookup) = changing_lookup(steps) {
         return Err(Error::not_yet(format!("`{lookup}` between a changelog and an aggregate"))
             .with_hint("join the table below the inner aggregate, or above the outer one"));
     }
@@ -27,6 +23,15 @@ pub(super) fn require_repeatable_steps(steps: &[StepPlan]) -> Result<()> {
         ))
         .with_hint(format!("call `{name}` below the inner aggregate, or above the outer one"))),
     }
+}
+
+/// Returns a lookup in `steps` in something that changes.
+pub(super) fn changing_lookup(steps: &[StepPlan]) -> Option<String> {
+    steps.iter().find_map(|step| match step {
+        StepPlan::Lookup(plan) if !plan.stands_still => Some(plan.describe()),
+        StepPlan::RowAggregate(plan) => changing_lookup(&plan.steps),
+        _ => None,
+    })
 }
 
 /// Returns a function in `steps` that gives something else each time.
@@ -43,6 +48,10 @@ pub(super) fn volatile_in(steps: &[StepPlan]) -> Result<Option<String>> {
                 first_volatile(plan.keys.iter().map(|(key, _)| key).chain(&plan.condition))?
             }
             StepPlan::Plan { node, .. } => first_volatile(&node.expressions())?,
+            StepPlan::RowAggregate(plan) => match first_volatile(&plan.aggregate.functions)? {
+                None => volatile_in(&plan.steps)?,
+                found => found,
+            },
         };
         if found.is_some() {
             return Ok(found);
@@ -63,6 +72,8 @@ fn volatile(expression: &Expr) -> Result<Option<String>> {
             && call.func.signature().volatility == Volatility::Volatile
             // It gives what it gets; the optimiser is not to see through it.
             && call.func.name() != settled_function().name()
+            // The number of a row stays within the step that it is for.
+            && call.func.name() != ROW_ORDINAL
         {
             found = Some(call.func.name().to_owned());
         }

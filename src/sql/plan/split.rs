@@ -23,6 +23,8 @@ use crate::sql::plan::group_key::group_key;
 use crate::sql::plan::keyed_by_window::{KeyedByWindow, is_timeless, keyed_by_window};
 use crate::sql::plan::over::{PlannedOver, plan_over};
 use crate::sql::plan::repeatable::require_repeatable_steps;
+use crate::sql::plan::row_queries::ordinal_of;
+use crate::sql::plan::row_steps::{add_projection, require_steps, row_aggregate};
 use crate::sql::plan::stream_plan::{
     AggregatePlan, OperatorKind, OperatorPlan, PortPlan, ScanPlan, StepPlan, StreamPlan, Target, WindowPlan,
 };
@@ -88,7 +90,7 @@ pub(super) fn split(
     splitter.operators.iter_mut().for_each(|operator| renumber(&mut operator.target));
     splitter.scans.iter_mut().for_each(|scan| renumber(&mut scan.target));
     let volatile = volatile_at_last(&splitter.scans, &splitter.operators)?.filter(|_| changelog);
-    Ok(StreamPlan {
+    let split = StreamPlan {
         scans: splitter.scans,
         operators: splitter.operators,
         output: schema_of(plan),
@@ -97,7 +99,9 @@ pub(super) fn split(
         changelog,
         group_key: group_key(plan),
         volatile,
-    })
+    };
+    require_steps(&split)?;
+    Ok(split)
 }
 
 /// Where a node stands.
@@ -130,7 +134,7 @@ impl Splitter<'_> {
         match plan {
             LogicalPlan::SubqueryAlias(alias) => self.flow(&alias.input, after, target, place),
             LogicalPlan::Projection(projection) => {
-                after.insert(0, project(projection));
+                add_projection(projection, &mut after)?;
                 self.flow(&projection.input, after, target, place)
             }
             LogicalPlan::Filter(filter) => {
@@ -152,7 +156,13 @@ impl Splitter<'_> {
             }
             LogicalPlan::Union(union) => self.union(union, &after, target, place),
             LogicalPlan::TableScan(scan) => self.scan(scan, after, target),
-            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate, after, target, place),
+            LogicalPlan::Aggregate(aggregate) => match ordinal_of(aggregate) {
+                Some(ordinal) => {
+                    after.insert(0, row_aggregate(aggregate, ordinal)?);
+                    self.flow(&aggregate.input, after, target, place)
+                }
+                None => self.aggregate(aggregate, after, target, place),
+            },
             LogicalPlan::Window(window) => self.over(window, after, target),
             LogicalPlan::Join(join) => self.join(join, after, target, place),
             LogicalPlan::Sort(sort) => self.sort(sort, after, target),

@@ -220,9 +220,6 @@ fn within(join: &Join, meeting: Option<&Meeting>) -> Result<Option<Within>> {
 }
 
 fn kind_of(join: &Join) -> Result<JoinKind> {
-    if join.null_aware {
-        return Err(Error::not_yet("`NOT IN` over a stream").with_hint("write it as NOT EXISTS (SELECT …)"));
-    }
     Ok(match join.join_type {
         JoinType::Inner => JoinKind::Inner,
         JoinType::Left => JoinKind::Left,

@@ -137,6 +137,19 @@ pub enum StepPlan {
     },
     /// Computes what an aggregate over a changelog keeps of each row.
     RetractedRows(Box<AggregatePlan>),
+    /// Aggregates for each row what steps find for it.
+    RowAggregate(Box<RowAggregatePlan>),
+}
+
+/// What is found for each row, and aggregated for it, before it is compiled.
+#[derive(Debug, Clone)]
+pub struct RowAggregatePlan {
+    /// The aggregation: its groups are the columns of the row.
+    pub aggregate: AggregatePlan,
+    /// Which of the groups is the number of the row in its batch, and its name.
+    pub ordinal: (usize, String),
+    /// What finds: the first step numbers the rows. Empty until all of them are known.
+    pub steps: Vec<StepPlan>,
 }
 
 /// A join of rows with a table before it is compiled.

@@ -7,6 +7,7 @@ use datafusion::common::{Column, JoinType, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, Window};
 
+use super::row_queries::is_row_aggregate;
 use super::stream_plan::{GivenClose, WindowPlan};
 use super::window_rows::WINDOW;
 use crate::error::{Error, Result};
@@ -65,12 +66,16 @@ pub(super) fn trace_window(expression: &Expr, plan: &LogicalPlan) -> Option<Trac
             }
             let (origin, input) = below(column, plan)?;
             let traced = trace_window(&origin, input)?;
-            let aggregated = traced.aggregated || matches!(plan, LogicalPlan::Aggregate(_));
+            let aggregated = traced.aggregated || is_aggregated(plan);
             let at_once = traced.at_once && gives_at_once(plan);
             Some(TracedWindow { aggregated, at_once, call: None, ..traced })
         }
         _ => None,
     }
+}
+
+fn is_aggregated(plan: &LogicalPlan) -> bool {
+    matches!(plan, LogicalPlan::Aggregate(aggregate) if !is_row_aggregate(aggregate))
 }
 
 /// Returns what `column` of `plan` is in terms of the plan's input.
