@@ -6,7 +6,7 @@ use datafusion::logical_expr::LogicalPlan;
 
 use super::attach_join::reads_only_tables;
 use super::repeatable::volatile_in;
-use super::row_queries::is_row_aggregate;
+use super::row_numbers::is_row_aggregate;
 use super::stream_plan::{OperatorPlan, ScanPlan, Target};
 use super::window_trace::relation_of;
 use crate::error::{Error, Result};

@@ -3,7 +3,7 @@
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 
 use super::attach::KEPT;
-use super::row_queries::is_row_aggregate;
+use super::row_numbers::is_row_aggregate;
 use super::window_trace::trace_window;
 
 /// Returns the ordinals of the result's columns that are the groups of its aggregate, if all groups are there; of the

@@ -28,6 +28,7 @@ mod query_parts;
 mod references;
 mod repeatable;
 mod rewrite;
+mod row_numbers;
 mod row_order;
 mod row_queries;
 mod row_steps;

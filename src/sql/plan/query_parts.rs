@@ -67,6 +67,7 @@ impl QueryParts {
         match self.rows.clone() {
             LogicalPlan::Projection(projection) => {
                 let schema = &projection.schema;
+                self.plain &= !projection.expr.iter().any(Expr::contains_outer);
                 let below = |column: &Column| {
                     let ordinal = schema.maybe_index_of_column(column)?;
                     Some(projection.expr[ordinal].clone().unalias())
@@ -191,6 +192,18 @@ impl QueryParts {
             }
         }
         key.iter().all(|column| asked.contains(column))
+    }
+
+    /// Returns whether the value depends on the row outside.
+    pub(super) fn is_correlated(&self) -> DataFusionResult<bool> {
+        let order = self.first.iter().flatten().map(|key| &key.expr);
+        let all = [&self.value].into_iter().chain(&self.having).chain(&self.conditions).chain(order);
+        for expression in all.chain(self.aggregates.iter().flatten()) {
+            if !references_beyond(expression, self.rows.schema())?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Returns whether the optimizer takes the query apart by itself: an aggregate of rows that belong to the row outside by

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Dependency, JoinConstraint, JoinType, NullEquality};
 use datafusion::error::Result as DataFusionResult;
-use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
+use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{
-    Aggregate, Expr, Filter, Join, LogicalPlan, Projection, Subquery, SubqueryAlias, Window, lit, when,
+    Aggregate, Expr, Filter, Join, LogicalPlan, Projection, Subquery, SubqueryAlias, lit, when,
 };
 
 use super::attach_join::reads_only_tables;
@@ -21,12 +21,9 @@ use super::counted_subqueries::count_in;
 use super::lookup::tables_of;
 use super::query_parts::{AGGREGATE, QueryParts};
 use super::references::{as_own, columns_read, has_query, query_of, references, references_beyond, renamed};
-use super::ties::row_number;
+use super::row_numbers::{numbered, without_ordinal};
 use super::window_trace::trace_window;
-use crate::sql::functions::{row_ordinal_function, settled_function};
 
-/// What the columns begin with that number rows.
-const ORDINAL: &str = "__ordinal";
 /// The column that is true beside what was found for a row.
 const THERE: &str = "__there";
 
@@ -47,31 +44,6 @@ pub(super) fn join_row_queries(plan: LogicalPlan, which: RowQueries) -> DataFusi
     let plan = if which == RowQueries::Streamed { narrowed(plan)? } else { plan };
     // From above: a query that is taken apart here takes those within it along.
     Ok(plan.transform_down_with_subqueries(|node| rewriting.node(node))?.data)
-}
-
-/// Returns whether an aggregate is over what was found for each row, one group for each.
-pub(super) fn is_row_aggregate(aggregate: &Aggregate) -> bool {
-    ordinal_of(aggregate).is_some()
-}
-
-/// Returns which group of an aggregate is the number of a row, and its name.
-pub(super) fn ordinal_of(aggregate: &Aggregate) -> Option<(usize, String)> {
-    // The numbers of other queries' rows, which may be columns of the row too, came before.
-    let mut groups = aggregate.group_expr.iter().enumerate().rev();
-    groups.find_map(|(at, group)| match group {
-        Expr::Column(column) if column.name.starts_with(ORDINAL) => Some((at, column.name.clone())),
-        _ => None,
-    })
-}
-
-/// Returns the name of the column with which a projection numbers rows.
-pub(super) fn numbers(projection: &Projection) -> Option<String> {
-    let mut columns = projection.expr.iter();
-    columns.find_map(|column| {
-        let name = column.schema_name().to_string();
-        let numbers = matches!(column.clone().unalias(), Expr::ScalarFunction(call) if call.func == row_ordinal_function());
-        (numbers && name.starts_with(ORDINAL)).then_some(name)
-    })
 }
 
 /// Leaves only those columns of the rows that conditions with queries decide over which anybody reads: all of them will be groups.
@@ -145,8 +117,44 @@ impl Rewriting {
                 Some(filtered) => Ok(Transformed::yes(filtered)),
                 None => Ok(Transformed::no(LogicalPlan::Filter(filter))),
             },
+            LogicalPlan::Aggregate(aggregate) if self.which != RowQueries::Keyed => {
+                self.below_aggregate(aggregate)
+            }
             other => Ok(Transformed::no(other)),
         }
+    }
+
+    /// Computes the queries in groups and arguments of an aggregate below it.
+    fn below_aggregate(&mut self, aggregate: Aggregate) -> DataFusionResult<Transformed<LogicalPlan>> {
+        let mut expressions = aggregate.group_expr.iter().chain(&aggregate.aggr_expr);
+        if !expressions.any(has_query) {
+            return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
+        }
+        let mut columns: Vec<Expr> =
+            aggregate.input.schema().columns().into_iter().map(Expr::Column).collect();
+        let mut hoisted = |expression: Expr| -> DataFusionResult<Expr> {
+            let name = expression.schema_name().to_string();
+            let hoisted = expression.transform_down(|part| match query_of(&part) {
+                Some(_) => {
+                    let name = format!("__value{}", columns.len());
+                    columns.push(count_in(part, &aggregate.input, true)?.data.alias(&name));
+                    Ok(Transformed::yes(Expr::Column(Column::from_name(name))))
+                }
+                None => Ok(Transformed::no(part)),
+            })?;
+            if hoisted.transformed { hoisted.data.alias_if_changed(name) } else { Ok(hoisted.data) }
+        };
+        let groups = aggregate.group_expr.iter().cloned().map(&mut hoisted);
+        let groups = groups.collect::<DataFusionResult<Vec<_>>>()?;
+        let functions = aggregate.aggr_expr.iter().cloned().map(&mut hoisted);
+        let functions = functions.collect::<DataFusionResult<Vec<_>>>()?;
+        let (columns, input) = match self.joined(columns.clone(), Arc::clone(&aggregate.input))? {
+            Some(joined) => joined,
+            None => (columns, aggregate.input),
+        };
+        let input = LogicalPlan::Projection(Projection::try_new(columns, input)?);
+        let aggregate = Aggregate::try_new(Arc::new(input), groups, functions)?;
+        Ok(Transformed::yes(LogicalPlan::Aggregate(aggregate)))
     }
 
     fn filter(&mut self, filter: &Filter) -> DataFusionResult<Option<LogicalPlan>> {
@@ -224,12 +232,13 @@ impl Rewriting {
         if self.which == RowQueries::Keyed || parts.is_plain()? {
             return Ok(None);
         }
-        if !asked.is_empty() {
+        if parts.is_correlated()? {
             return self.aggregate(parts.into_aggregated()?, input).map(Some);
         }
-        if keyed || parts.aggregates.is_some() {
+        if asked.is_empty() && (keyed || parts.aggregates.is_some()) {
             return Ok(None);
         }
+        // What it asked for is nothing that its value depends on.
         one_for_all(parts.into_aggregated()?).map(Some)
     }
 
@@ -264,7 +273,12 @@ impl Rewriting {
     fn aggregate(&mut self, parts: QueryParts, input: &mut Arc<LogicalPlan>) -> DataFusionResult<Expr> {
         // Rows that may be withdrawn, and a table that changes: both sides are kept, and the rows tell themselves apart.
         let kept = self.which == RowQueries::Streamed && is_running(input) && may_change(&parts.rows);
-        let rows = if kept { Arc::clone(input) } else { Arc::new(self.numbered(Arc::clone(input))?) };
+        // A query over tables runs as a whole wherever it stands.
+        let in_batch = self.which == RowQueries::Streamed && !reads_only_tables(input);
+        let rows = match kept {
+            true => Arc::clone(input),
+            false => Arc::new(numbered(Arc::clone(input), self.made, in_batch)?),
+        };
         let groups: Vec<Expr> = rows.schema().columns().into_iter().map(Expr::Column).collect();
         let mut pairs = self.pairs(&parts, rows)?;
         let mut functions = vec![];
@@ -300,23 +314,6 @@ impl Rewriting {
             Some(having) => when(having, value).end(),
             None => Ok(value),
         }
-    }
-
-    /// Numbers rows.
-    fn numbered(&mut self, input: Arc<LogicalPlan>) -> DataFusionResult<LogicalPlan> {
-        let ordinal = format!("{ORDINAL}{}", self.made);
-        let mut columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
-        // A query over tables runs as a whole wherever it stands.
-        if self.which == RowQueries::Streamed && !reads_only_tables(&input) {
-            let number = ScalarFunction::new_udf(row_ordinal_function(), vec![]);
-            columns.push(Expr::ScalarFunction(number).alias(ordinal));
-            return Ok(LogicalPlan::Projection(Projection::try_new(columns, input)?));
-        }
-        let number = row_number(vec![], vec![]);
-        let name = number.schema_name().to_string();
-        let window = LogicalPlan::Window(Window::try_new(vec![number], input)?);
-        columns.push(Expr::Column(Column::from_name(name)).alias(ordinal));
-        Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(window))?))
     }
 
     /// Joins to `input` the rows that the parts of a query are about.
@@ -426,40 +423,24 @@ fn may_change(plan: &LogicalPlan) -> bool {
     tables_of(plan).iter().any(|table| !table.stands_still())
 }
 
-/// Leaves the number out of rows that were grouped by it.
-///
-/// Rows that something else tells apart would be grouped by that, and not in their batch, if nothing read their number.
-fn without_ordinal(aggregate: Aggregate) -> DataFusionResult<LogicalPlan> {
-    let Some((ordinal, name)) = ordinal_of(&aggregate) else {
-        return datafusion::common::internal_err!("rows were not grouped by their number");
-    };
-    let (groups, name) = (aggregate.group_expr.len(), Expr::Column(Column::from_name(name)));
-    let columns = aggregate.schema.columns().into_iter().enumerate().filter(|(at, _)| *at != ordinal);
-    let columns = columns.map(|(at, column)| match at < groups {
-        true => Expr::Column(column),
-        false => {
-            let read =
-                ScalarFunction::new_udf(settled_function(), vec![Expr::Column(column.clone()), name.clone()]);
-            Expr::ScalarFunction(read).alias(column.name)
-        }
-    });
-    let columns = columns.collect();
-    let plan = Arc::new(LogicalPlan::Aggregate(aggregate));
-    Ok(LogicalPlan::Projection(Projection::try_new(columns, plan)?))
-}
-
-/// Returns whether a query in a condition on `input` has a query within it that asks for the rows of `input`.
+/// Returns whether a query in a condition on `input` asks for the rows of `input` anywhere but in conditions of its own: in
+/// what it gives, or in a query within it.
 fn asks_deep(condition: &Expr, input: &LogicalPlan) -> DataFusionResult<bool> {
     let mut deep = false;
     condition.apply(|part| {
         if let Some(query) = query_of(part) {
             let own = |column: &Column| input.schema().has_column(column);
             deep |= references(&query.subquery)?.iter().any(|asked| asked.deep && own(&asked.column));
+            deep |= query.subquery.exists(|node| Ok(gives_asked(node)))?;
             deep &= reads_only_tables(&query.subquery);
         }
         Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
     })?;
     Ok(deep)
+}
+
+fn gives_asked(node: &LogicalPlan) -> bool {
+    matches!(node, LogicalPlan::Projection(projection) if projection.expr.iter().any(Expr::contains_outer))
 }
 
 /// Makes a query that belongs to no row one that has one row.
@@ -471,7 +452,10 @@ fn one_for_all(parts: QueryParts) -> DataFusionResult<Expr> {
     let functions = parts.aggregates.into_iter().flatten().enumerate();
     let functions = functions.map(|(at, function)| function.alias(at.to_string())).collect();
     let plan = Arc::new(LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(rows), vec![], functions)?));
-    let plan = LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(plan, AGGREGATE)?);
+    let mut plan = LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(plan, AGGREGATE)?);
+    if let Some(having) = conjunction(parts.having) {
+        plan = LogicalPlan::Filter(Filter::try_new(having, Arc::new(plan))?);
+    }
     let plan = LogicalPlan::Projection(Projection::try_new(vec![parts.value], Arc::new(plan))?);
     let spans = datafusion::common::Spans::new();
     Ok(Expr::ScalarSubquery(Subquery { subquery: Arc::new(plan), outer_ref_columns: vec![], spans }))

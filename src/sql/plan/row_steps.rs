@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::logical_expr::{Aggregate, Projection};
 
 use super::attach_join::reads_only_tables;
-use super::row_queries::numbers;
+use super::row_numbers::numbers;
 use super::split::project;
 use super::stream_plan::{AggregatePlan, RowAggregatePlan, StepPlan, StreamPlan};
 use crate::aggregate::GroupColumn;

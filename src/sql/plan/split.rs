@@ -23,7 +23,7 @@ use crate::sql::plan::group_key::group_key;
 use crate::sql::plan::keyed_by_window::{KeyedByWindow, is_timeless, keyed_by_window};
 use crate::sql::plan::over::{PlannedOver, plan_over};
 use crate::sql::plan::repeatable::require_repeatable_steps;
-use crate::sql::plan::row_queries::ordinal_of;
+use crate::sql::plan::row_numbers::ordinal_of;
 use crate::sql::plan::row_steps::{add_projection, require_steps, row_aggregate};
 use crate::sql::plan::stream_plan::{
     AggregatePlan, OperatorKind, OperatorPlan, PortPlan, ScanPlan, StepPlan, StreamPlan, Target, WindowPlan,

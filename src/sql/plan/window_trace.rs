@@ -7,7 +7,7 @@ use datafusion::common::{Column, JoinType, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, Window};
 
-use super::row_queries::is_row_aggregate;
+use super::row_numbers::is_row_aggregate;
 use super::stream_plan::{GivenClose, WindowPlan};
 use super::window_rows::WINDOW;
 use crate::error::{Error, Result};
