@@ -127,11 +127,27 @@ pub struct HeldBack {
     pub since_ms: i64,
 }
 
+impl HeldBack {
+    /// Returns since when it is this partition, as text.
+    pub fn since(&self) -> String {
+        let since = chrono::DateTime::from_timestamp_millis(self.since_ms).unwrap_or_default();
+        since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+    }
+}
+
+impl fmt::Display for PartitionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Active => "active",
+            Self::Idle => "idle",
+            Self::Ended => "ended",
+        })
+    }
+}
+
 impl fmt::Display for HeldBack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let since = chrono::DateTime::from_timestamp_millis(self.since_ms).unwrap_or_default();
-        let since = since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-        write!(f, "`{}` partition {} since {since}", self.source, self.partition)
+        write!(f, "`{}` partition {} since {}", self.source, self.partition, self.since())
     }
 }
 

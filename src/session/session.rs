@@ -52,6 +52,8 @@ impl Session {
         for over in self.jobs.iter().filter(|job| job.is_over()) {
             self.catalog.end_job(over.number());
         }
+        let reports = self.jobs.iter().filter_map(|job| job.reports().pop()).collect();
+        self.catalog.look_at(reports);
         let planned = PlannedApplication::plan_after(text, &self.settings, self.catalog.clone())?;
         self.catalog = planned.catalog;
         self.end_dropped(&planned.ended_jobs).map_err(|error| vec![error])?;

@@ -19,7 +19,7 @@ use crate::connect::memory::{MemorySinkConnector, MemorySourceConnector, MemoryS
 use crate::connect::predecessor::{Direction, Translated, translate, uri_entries};
 use crate::connect::{Declaration, DeclaredSource, OnError, SinkConnector, SourceConnector, declare};
 use crate::error::{Error, Result};
-use crate::job::Loads;
+use crate::job::{JobReport, Loads};
 use crate::sql::plan::suggested_columns;
 use crate::sql::relation::{EventTime, Relation, SystemColumn};
 use crate::sql::{Declare, OptionItem, RelationKind};
@@ -44,6 +44,8 @@ pub struct Catalog {
     pub(super) dependents: Dependents,
     /// How many jobs there ever were.
     pub(super) jobs_so_far: usize,
+    /// How far those of them are that run.
+    pub(super) running: Vec<JobReport>,
 }
 
 /// A declared stream.

@@ -6,6 +6,7 @@ use super::catalog::Catalog;
 use super::planning::Planning;
 use super::statements::Query;
 use crate::error::{Error, Result};
+use crate::job::JobReport;
 use crate::sql::plan::relation_names;
 use crate::sql::{Declare, Name, RelationKind};
 
@@ -52,6 +53,11 @@ impl Catalog {
         self.jobs_so_far += 1;
         self.dependents.insert(self.jobs_so_far, dependent);
         self.jobs_so_far
+    }
+
+    /// Says how far the jobs are that run.
+    pub fn look_at(&mut self, running: Vec<JobReport>) {
+        self.running = running;
     }
 
     /// Says that the job of that number is over: it uses nothing any more.

@@ -121,9 +121,11 @@ impl Planner {
             retries: &retries,
         };
         if let Some((what, place)) = subquery_in(query)
-            && has_subquery(&plan)?
+            && has_subquery(&plan, is_subquery)?
         {
-            return Err(not_in_a_stream(what, place, text));
+            let error = Error::not_yet(format!("{what} in a stream"))
+                .with_hint("over bounded inputs, `--mode batch` runs it");
+            return Err(marked(error, place, text));
         }
         split(&plan, request, &self.stream)
     }
@@ -151,6 +153,13 @@ impl Planner {
         let plan = plan.and_then(|plan| batch_buffers(plan, &self.batch)).and_then(with_checked_arithmetic);
         let plan = plan.map_err(|error| planning_error(error, text, &relations))?;
         require_lasting_columns(&plan)?;
+        if let Some((what, place)) = subquery_in(query)
+            && has_subquery(&plan, runs_by_no_plan)?
+        {
+            let error = Error::not_yet(format!("{what} of this form"))
+                .with_hint("ask in a condition of WHERE, or join the rows");
+            return Err(marked(error, place, text));
+        }
         Ok(plan)
     }
 
@@ -222,14 +231,21 @@ fn reads_table(plan: &LogicalPlan) -> Result<bool> {
     Ok(found)
 }
 
-/// Returns whether an expression of `plan` has a query in it.
-fn has_subquery(plan: &LogicalPlan) -> Result<bool> {
-    let is_query = |expr: &Expr| {
-        matches!(
-            expr,
-            Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_)
-        )
-    };
+fn is_subquery(expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarSubquery(_)) || runs_by_no_plan(expr)
+}
+
+/// Returns whether an expression is a query that an optimised plan has no way to run.
+fn runs_by_no_plan(expr: &Expr) -> bool {
+    match expr {
+        Expr::ScalarSubquery(query) => !query.outer_ref_columns.is_empty(),
+        Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) => true,
+        _ => false,
+    }
+}
+
+/// Returns whether an expression of `plan` has a query in it of which `is_query` says so.
+fn has_subquery(plan: &LogicalPlan, is_query: fn(&Expr) -> bool) -> Result<bool> {
     let in_node = |node: &LogicalPlan| {
         let mut found = false;
         node.apply_expressions(|expr| {
@@ -241,9 +257,7 @@ fn has_subquery(plan: &LogicalPlan) -> Result<bool> {
     Ok(plan.exists(in_node)?)
 }
 
-fn not_in_a_stream(what: &str, place: Span, text: &str) -> Error {
-    let error = Error::not_yet(format!("{what} in a stream"))
-        .with_hint("over bounded inputs, `--mode batch` runs it");
+fn marked(error: Error, place: Span, text: &str) -> Error {
     let place = datafusion::common::Span::try_from_sqlparser_span(place);
     match place.and_then(|place| byte_range(text, place)) {
         Some(place) => error.with_span(place),

@@ -65,6 +65,12 @@ impl Placing {
     /// Fills what rows are grouped by.
     pub(super) fn groups(self, expressions: Vec<Expr>) -> DataFusionResult<(Vec<Expr>, LogicalPlan)> {
         let Some(window) = self.window(&expressions)? else { return Ok((expressions, self.input)) };
+        if expressions.iter().any(|expression| matches!(expression, Expr::GroupingSet(_))) {
+            return Err(external(
+                Error::not_yet("`ROLLUP`, `CUBE` and `GROUPING SETS` with a WINDOW")
+                    .with_hint("aggregate by each set of keys in a query of its own, and UNION ALL them"),
+            ));
+        }
         let this = self.with_times(&window)?;
         if names_other_keys(&window.named_keys, &expressions) {
             let keys = this.session_keys(&window.named_keys)?;
