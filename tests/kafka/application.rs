@@ -233,3 +233,90 @@ fn a_bad_message_fails_the_job_with_its_offset_or_is_kept() {
     assert_eq!(dead.len(), 1);
     assert_eq!(dead[0].value.as_deref(), Some(br#"{"record":"{\"symbol\":","key":"k1"}"#.as_slice()));
 }
+
+/// The alerts of the predecessor's users, as they wrote them.
+const PRICE_ALERTS: &str = "CREATE STREAM simple_price_alerts AS
+SELECT symbol, price, event_time,
+    LAG(price, 1) OVER (PARTITION BY symbol ORDER BY event_time) AS prev_price,
+    LEAD(price, 1) OVER (PARTITION BY symbol ORDER BY event_time) AS next_price,
+    (price - LAG(price, 1) OVER (PARTITION BY symbol ORDER BY event_time)) /
+      NULLIF(LAG(price, 1) OVER (PARTITION BY symbol ORDER BY event_time), 0) * 100 AS price_change_pct,
+    RANK() OVER (PARTITION BY symbol ORDER BY price DESC) AS price_rank,
+    STDDEV(price) OVER (PARTITION BY symbol ORDER BY event_time
+        ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS price_volatility,
+    NTILE(4) OVER (PARTITION BY symbol ORDER BY price) AS price_quartile,
+    CUME_DIST() OVER (PARTITION BY symbol ORDER BY price) AS cumulative_dist,
+    CASE WHEN ABS(price_change_pct) > 5 THEN 'SIGNIFICANT'
+         WHEN ABS(price_change_pct) > 2 THEN 'MODERATE' ELSE 'NORMAL' END AS movement_severity,
+    NOW() AS detection_time
+FROM market_data_with_event_time
+WINDOW TUMBLING(1m)
+HAVING COUNT(*) > 3 AND STDDEV(price) > 1
+INTO price_alerts_sink
+WITH ('price_alerts_sink.type' = 'kafka_sink', 'price_alerts_sink.config_file' = 'configs/price_alerts_sink.yaml');
+";
+
+#[test]
+fn price_alerts_of_whole_windows_run_as_the_predecessor_wrote_them() {
+    let Some(server) = KafkaServer::shared() else { return };
+    let topic = "application-price-alerts";
+    server.create_topic(topic, 1);
+    let place = tempfile::TempDir::new().unwrap();
+    let file = |name: &str| place.path().join(name);
+    std::fs::create_dir(file("configs")).unwrap();
+    let sink = format!("bootstrap.servers: {}\ntopic: {topic}\nformat: json\n", server.bootstrap());
+    std::fs::write(file("configs/price_alerts_sink.yaml"), sink).unwrap();
+    // The second minute has too few rows, in the third prices stand still.
+    let rows = "symbol,price,event_time\nA,100.0,2026-01-01T00:00:01\nB,50.0,2026-01-01T00:00:02\n\
+                A,103.0,2026-01-01T00:00:03\nA,97.0,2026-01-01T00:00:04\nB,51.0,2026-01-01T00:00:05\n\
+                A,10.0,2026-01-01T00:01:01\nA,90.0,2026-01-01T00:01:02\n\
+                A,10.0,2026-01-01T00:02:01\nA,10.0,2026-01-01T00:02:02\nB,10.0,2026-01-01T00:02:03\nB,10.0,2026-01-01T00:02:04\n";
+    std::fs::write(file("market.csv"), rows).unwrap();
+    let source =
+        "CREATE STREAM market_data_with_event_time (symbol VARCHAR, price DOUBLE, event_time TIMESTAMP(3),
+             WATERMARK FOR event_time AS event_time - INTERVAL '5' SECOND)
+         WITH ('connector' = 'file', 'path' = 'market.csv');";
+    std::fs::write(file("alerts.sql"), format!("{source}\n{PRICE_ALERTS}")).unwrap();
+    let ran = Command::new(env!("CARGO_BIN_EXE_velo"))
+        .args(["run", "alerts.sql"])
+        .current_dir(place.path())
+        .output();
+    let ran = ran.unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let mut alerts: Vec<serde_json::Value> = server
+        .consume(topic)
+        .into_iter()
+        .map(|record| serde_json::from_slice(&record.value.unwrap()).unwrap())
+        .collect();
+    alerts.sort_by_key(|alert| alert["event_time"].as_str().map(str::to_owned));
+    let text = |alert: &serde_json::Value, key: &str| match &alert[key] {
+        serde_json::Value::Number(number) => format!("{:.3}", number.as_f64().unwrap()),
+        serde_json::Value::Null => "-".to_owned(),
+        other => other.as_str().unwrap().to_owned(),
+    };
+    let columns = [
+        "symbol",
+        "price",
+        "prev_price",
+        "next_price",
+        "price_change_pct",
+        "price_rank",
+        "price_volatility",
+        "price_quartile",
+        "cumulative_dist",
+        "movement_severity",
+    ];
+    let line = |alert: &serde_json::Value| columns.map(|column| text(alert, column)).join(" ");
+    let lines: Vec<String> = alerts.iter().map(line).collect();
+    assert_eq!(
+        lines,
+        [
+            "A 100.000 - 103.000 - 2.000 - 2.000 0.667 NORMAL",
+            "B 50.000 - 51.000 - 2.000 - 1.000 0.500 NORMAL",
+            "A 103.000 100.000 97.000 3.000 1.000 2.121 3.000 1.000 MODERATE",
+            "A 97.000 103.000 - -5.825 3.000 3.000 1.000 0.333 SIGNIFICANT",
+            "B 51.000 50.000 - 2.000 1.000 0.707 2.000 1.000 NORMAL",
+        ]
+    );
+    assert!(alerts.iter().all(|alert| alert["detection_time"].is_string()));
+}
